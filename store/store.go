@@ -1,0 +1,152 @@
+// Package store keeps a node's bytes: records, changes, keys of clients, cursors. You choose the engine by a URL; the
+// promises below hold whichever you chose, and storetest proves them for each.
+//
+// The seam is ordered byte keys. Everything that rests is written once above it. An engine promises:
+//
+//   - Apply is atomic and durable: when it returns nil, the whole batch survives a crash of the process or the machine;
+//     when it returns an error other than ErrUncertain, nothing of the batch was done, and never half of it.
+//   - Conditions (Expect) are checked in the same instant as the batch takes effect.
+//   - Sequence numbers (Append) rise in the order of effect: who has seen number n will never see a smaller one appear later.
+//   - A Snapshot does not change while it is open.
+//   - Range goes in byte order of the keys.
+//   - All methods may be called from many goroutines.
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+)
+
+var (
+	// ErrNotFound: the key has no value.
+	ErrNotFound = errors.New("store: key not found")
+	// ErrConflict: an Expect did not hold; nothing was written. Read again and retry.
+	ErrConflict = errors.New("store: the value changed meanwhile")
+	// ErrFull: there is no room; nothing was written. Reads go on.
+	ErrFull = errors.New("store: no space left to write")
+	// ErrUncertain: the engine was lost while it committed (a network engine's connection, say): the batch was done
+	// wholly or not at all, and only a read can tell.
+	ErrUncertain = errors.New("store: the outcome of the write is unknown")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store: closed")
+)
+
+// Reader is a consistent way to look: the store itself at this moment, or a Snapshot.
+type Reader interface {
+	// Get appends the value of key to dst and returns it; ErrNotFound when there is none. With room in dst it
+	// allocates nothing in the embedded engines.
+	Get(ctx context.Context, dst, key []byte) ([]byte, error)
+	// Range calls visit for each key in span, in byte order (from the end when span.Reverse), until the span ends or
+	// visit returns an error, which Range returns (nil for Stop). The slices are the engine's: copy what you keep.
+	// Writes made meanwhile, by visit too, are not seen.
+	Range(ctx context.Context, span Span, visit func(key, value []byte) error) error
+}
+
+// Stop ends a Range without an error.
+var Stop = errors.New("store: stop")
+
+// Store is an engine.
+type Store interface {
+	Reader
+	// Apply does the batch: atomically, durably, under its conditions. The batch may be used again after Reset.
+	Apply(ctx context.Context, b *Batch) (Receipt, error)
+	// Snapshot freezes what is there now. Close it soon: engines keep old data for it.
+	Snapshot(ctx context.Context) (Snapshot, error)
+	// Wait returns nil once the store's last sequence number is greater than after, or ctx's error.
+	Wait(ctx context.Context, after uint64) error
+	// Close waits for running calls, then lets go of the engine. Later calls return ErrClosed.
+	Close() error
+}
+
+// Snapshot is a Reader of one instant.
+type Snapshot interface {
+	Reader
+	// Sequence is the last sequence number given out before the instant, 0 when there was none.
+	Sequence() uint64
+	Close() error
+}
+
+// Span is the keys k with From <= k < To; a nil To has no upper end.
+type Span struct {
+	From, To []byte
+	Reverse  bool
+}
+
+// Under is the span of all keys that begin with prefix.
+func Under(prefix []byte) Span {
+	to := append([]byte(nil), prefix...)
+	for i := len(to) - 1; i >= 0; i-- {
+		if to[i]++; to[i] != 0 {
+			return Span{From: prefix, To: to[:i+1]}
+		}
+	}
+	return Span{From: prefix}
+}
+
+// Receipt says which sequence numbers a batch's Appends got: First to Last, both 0 when it had none.
+type Receipt struct{ First, Last uint64 }
+
+// OpKind is what an Op does.
+type OpKind uint8
+
+const (
+	OpPut    OpKind = iota + 1
+	OpDelete        // of an absent key: no error
+	OpExpect        // the key must hold Value (nil: must be absent) before the batch
+	OpAppend        // Value is put under Key followed by SequenceSize bytes of the next sequence number, big endian
+)
+
+// Op is one step of a batch. Later steps on the same key win.
+type Op struct {
+	Kind       OpKind
+	Key, Value []byte
+}
+
+// SequenceSize is how many bytes an Append adds to its key.
+const SequenceSize = 8
+
+// MaxKey and MaxValue are the sizes that every engine takes, in bytes. Apply refuses larger ones.
+const (
+	MaxKey   = 4096
+	MaxValue = 16 << 20
+)
+
+// Batch is a list of steps that take effect together. The zero Batch is empty and ready. It keeps the slices it is
+// given until it is applied or Reset.
+type Batch struct{ Ops []Op }
+
+// Put sets key to value.
+func (b *Batch) Put(key, value []byte) { b.Ops = append(b.Ops, Op{OpPut, key, value}) }
+
+// Delete removes key.
+func (b *Batch) Delete(key []byte) { b.Ops = append(b.Ops, Op{OpDelete, key, nil}) }
+
+// Expect makes the whole batch depend on key holding value, or on its absence when value is nil. An empty value that
+// must be there is []byte{}.
+func (b *Batch) Expect(key, value []byte) { b.Ops = append(b.Ops, Op{OpExpect, key, value}) }
+
+// Append puts value under log plus the store's next sequence number.
+func (b *Batch) Append(log, value []byte) { b.Ops = append(b.Ops, Op{OpAppend, log, value}) }
+
+// Len is the number of steps.
+func (b *Batch) Len() int { return len(b.Ops) }
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	clear(b.Ops)
+	b.Ops = b.Ops[:0]
+}
+
+// LogKey is the key under which Append put entry n of log.
+func LogKey(log []byte, n uint64) []byte {
+	k := make([]byte, len(log)+SequenceSize)
+	copy(k, log)
+	binary.BigEndian.PutUint64(k[len(log):], n)
+	return k
+}
+
+// LogNumber is the sequence number at the end of an Append's key.
+func LogNumber(key []byte) uint64 {
+	return binary.BigEndian.Uint64(key[len(key)-SequenceSize:])
+}
