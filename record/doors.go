@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -90,14 +91,15 @@ func (t Trust) String() string { return [...]string{"unchecked", "unsigned", "se
 
 // Answer is what a Resolver found.
 type Answer struct {
-	Values   []Value
-	Referral *Referral // set when another service answers for the identifier; Values is then empty
-	Trust    Trust
-	Stale    bool      // past its lifetime, served because every authority is down
-	Primary  bool      // from a primary site, or as good as one
-	Expires  time.Time // until when it may be kept; zero means by the values' TTLs
-	Source   string    // where it came from, for people: "store", "cache", "127.0.0.1:2641"
-	Path     []Step    // how it was found, when Query.Trace asked
+	Values    []Value
+	Referral  *Referral // set when another service answers for the identifier; Values is then empty
+	Trust     Trust
+	Stale     bool      // past its lifetime, served because every authority is down
+	Primary   bool      // from a primary site, or as good as one
+	Certified bool      // the message that brought it was signed by the server's key, and the signature holds
+	Expires   time.Time // until when it may be kept; zero means by the values' TTLs
+	Source    string    // where it came from, for people: "store", "cache", "127.0.0.1:2641"
+	Path      []Step    // how it was found, when Query.Trace asked
 }
 
 // Referral names the service to ask instead.
@@ -128,6 +130,35 @@ type Resolver interface {
 	Resolve(ctx context.Context, q Query) (Answer, error)
 }
 
+// Protocol is a way to reach a server.
+type Protocol uint8
+
+const (
+	UDP   Protocol = 0
+	TCP   Protocol = 1
+	HTTP  Protocol = 2
+	HTTPS Protocol = 3
+)
+
+// Endpoint is one way to reach one server.
+type Endpoint struct {
+	Addr     netip.AddrPort
+	Protocol Protocol
+	Key      []byte // its public key in HS_PUBKEY form, from its HS_SITE; empty when it has none
+}
+
+// String is protocol, colon, address.
+func (e Endpoint) String() string {
+	return [...]string{"udp", "tcp", "http", "https"}[e.Protocol&3] + ":" + e.Addr.String()
+}
+
+// Asker puts one question to one server and takes its answer as it comes, referrals included. The errors are those of
+// Resolver; Certified, Primary and Referral of the Answer are filled beside NotFound, NoValues and NotHere too.
+// Unreachable means that nothing usable came before ctx ended or the server was given up.
+type Asker interface {
+	Ask(ctx context.Context, server Endpoint, q Query) (Answer, error)
+}
+
 // Appender is the fast way through a Resolver that has its answers ready. AppendPublic appends the value block (u32 n,
 // then n values) of everything under name that anybody may read, and the second since 1970 until which it may be kept.
 // ok is false whenever the long way must be taken: nothing ready, a referral, an alias, a mistake. name is a handle as
@@ -140,13 +171,13 @@ type Appender interface {
 type Op uint8
 
 const (
-	Create  Op = iota + 1 // a new record; with Overwrite also in the place of an old one
-	Delete                // the whole record
-	Add                   // values with new indexes; with Overwrite also in the place of old ones
-	Remove                // the values with Indexes
-	Modify                // values whose indexes exist
-	Home                  // start to answer for the prefix of the prefix record ID
-	Unhome                // stop
+	Create Op = iota + 1 // a new record; with Overwrite also in the place of an old one
+	Delete               // the whole record
+	Add                  // values with new indexes; with Overwrite also in the place of old ones
+	Remove               // the values with Indexes
+	Modify               // values whose indexes exist
+	Home                 // start to answer for the prefix of the prefix record ID
+	Unhome               // stop
 )
 
 // String is the operation's name in changes and logs.
