@@ -1,0 +1,66 @@
+# make up      build, then run a country of nodes on this machine: the main job
+# make test    install what the tests need, then run every test
+# make build   leave bin/fujie, one static binary
+# make bench   measure, beside peers and ceilings; reports go to bench/results/
+# make soak    the long campaigns: crashes, random operations, fuzzing
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+SUDO      = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+FUZZTIME ?= 60s
+
+# What the tests and the bench talk to, from Debian's packages: package, then a file that shows it is there.
+TEST_DEPS  = postgresql:/usr/lib/postgresql curl:/usr/bin/curl openssl:/usr/bin/openssl python3:/usr/bin/python3 chromium:/usr/bin/chromium
+BENCH_DEPS = nsd:/usr/sbin/nsd knot:/usr/sbin/knotd
+
+.PHONY: build up test test-deps bench bench-deps soak race lint clean cross
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fujie ./cmd/fujie
+
+up: build
+	bin/fujie up
+
+test: test-deps build
+	$(GO) test -timeout 20m ./...
+
+test-deps:
+	@$(call install,$(TEST_DEPS))
+
+bench-deps:
+	@$(call install,$(BENCH_DEPS))
+
+bench: bench-deps build
+	bin/fujie bench --out bench/results
+
+race:
+	$(GO) test -race -timeout 30m ./...
+
+lint:
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+
+# Every fuzz target for FUZZTIME each, then the tests that FUJIE_SOAK lengthens.
+soak: test-deps build
+	@set -e; for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+	FUJIE_SOAK=1 $(GO) test -timeout 6h -count=1 ./...
+
+# The platforms that a release is built for.
+cross:
+	@set -e; for t in linux/amd64 linux/arm64 linux/loong64 linux/riscv64 darwin/arm64 windows/amd64; do \
+	  echo $$t; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/fujie; done
+
+clean:
+	rm -rf bin dist
+
+# install LIST installs the packages whose file is missing; one apt-get call, and none when all is there.
+define install
+missing=; for d in $(1); do [ -e "$${d#*:}" ] || missing="$$missing $${d%%:*}"; done; \
+if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+  export DEBIAN_FRONTEND=noninteractive; $(SUDO) apt-get update -qq && \
+  $(SUDO) -E apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
