@@ -6,8 +6,11 @@
 //   - Apply is atomic and durable: when it returns nil, the whole batch survives a crash of the process or the machine;
 //     when it returns an error other than ErrUncertain, nothing of the batch was done, and never half of it.
 //   - Conditions (Expect) are checked in the same instant as the batch takes effect.
-//   - Sequence numbers (Append) rise in the order of effect: who has seen number n will never see a smaller one appear later.
-//   - A Snapshot does not change while it is open.
+//   - Sequence numbers (Append) start at 1, have no gaps and rise in the order of effect: who has seen number n will
+//     never see a smaller one appear later. Wait and Snapshot speak of durable ones only: what they have shown, a
+//     crash does not take back.
+//   - A Snapshot does not change while it is open. It shows durable batches only. (Get and Range of the Store itself
+//     may show a batch in the moment before its Apply returns.)
 //   - Range goes in byte order of the keys.
 //   - All methods may be called from many goroutines.
 package store
@@ -16,20 +19,33 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+
+	"github.com/fujie-id/fujie/problem"
 )
 
+// The errors a program decides on. Engines return them as they are or wrapped with the cause: compare with errors.Is.
 var (
 	// ErrNotFound: the key has no value.
-	ErrNotFound = errors.New("store: key not found")
+	ErrNotFound error = problem.New(problem.NotFound,
+		"the store has nothing under this key",
+		"存储中没有该键对应的内容")
 	// ErrConflict: an Expect did not hold; nothing was written. Read again and retry.
-	ErrConflict = errors.New("store: the value changed meanwhile")
+	ErrConflict error = problem.New(problem.Conflict,
+		"the stored value was changed by someone else meanwhile: read it again, then retry",
+		"存储的内容已被他人更改：请重新读取后再试")
 	// ErrFull: there is no room; nothing was written. Reads go on.
-	ErrFull = errors.New("store: no space left to write")
+	ErrFull error = problem.New(problem.Full,
+		"the store has no space left, so nothing was written: free or add disk space; reading goes on meanwhile",
+		"存储空间已满，未写入任何内容：请清理或扩充磁盘空间；其间读取不受影响")
 	// ErrUncertain: the engine was lost while it committed (a network engine's connection, say): the batch was done
 	// wholly or not at all, and only a read can tell.
-	ErrUncertain = errors.New("store: the outcome of the write is unknown")
+	ErrUncertain error = problem.New(problem.Internal,
+		"the store was lost while it wrote, so the outcome is unknown: read to learn whether the write took effect, then retry",
+		"写入过程中与存储失去联系，结果未知：请先读取以确认写入是否生效，再重试")
 	// ErrClosed: the store was closed.
-	ErrClosed = errors.New("store: closed")
+	ErrClosed error = problem.New(problem.Busy,
+		"the store is closed: start the node again",
+		"存储已关闭：请重新启动节点")
 )
 
 // Reader is a consistent way to look: the store itself at this moment, or a Snapshot.
@@ -106,10 +122,12 @@ type Op struct {
 // SequenceSize is how many bytes an Append adds to its key.
 const SequenceSize = 8
 
-// MaxKey and MaxValue are the sizes that every engine takes, in bytes. Apply refuses larger ones.
+// The sizes that every engine takes, in bytes. Apply refuses larger ones, and empty keys, with problem.TooLarge and
+// problem.BadRequest.
 const (
-	MaxKey   = 4096
-	MaxValue = 16 << 20
+	MaxKey   = 2560      // of a key, with the number that Append adds; a Handle (2048) with room around it
+	MaxValue = 16 << 20  // of one value
+	MaxBatch = 128 << 20 // of all keys and values of a batch together
 )
 
 // Batch is a list of steps that take effect together. The zero Batch is empty and ready. It keeps the slices it is
@@ -131,6 +149,42 @@ func (b *Batch) Append(log, value []byte) { b.Ops = append(b.Ops, Op{OpAppend, l
 
 // Len is the number of steps.
 func (b *Batch) Len() int { return len(b.Ops) }
+
+// Check says whether the batch keeps to the limits. Engines call it first.
+func (b *Batch) Check() error {
+	total := 0
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		key := len(op.Key)
+		if op.Kind == OpAppend {
+			key += SequenceSize
+		}
+		switch {
+		case op.Kind < OpPut || op.Kind > OpAppend:
+			return problem.New(problem.BadRequest,
+				"step %d of the batch has unknown kind %d: use Put, Delete, Expect or Append",
+				"批次第 %d 步的类型 %d 未知：请使用 Put、Delete、Expect 或 Append", i+1, op.Kind)
+		case len(op.Key) == 0:
+			return problem.New(problem.BadRequest,
+				"step %d of the batch has an empty key: give it at least one byte",
+				"批次第 %d 步的键为空：键至少需要一个字节", i+1)
+		case key > MaxKey:
+			return problem.New(problem.TooLarge,
+				"the key in step %d of the batch has %d bytes, more than %d: shorten it",
+				"批次第 %d 步的键有 %d 字节，超过上限 %d：请缩短", i+1, key, MaxKey)
+		case len(op.Value) > MaxValue:
+			return problem.New(problem.TooLarge,
+				"the value in step %d of the batch has %d bytes, more than %d: split it",
+				"批次第 %d 步的值有 %d 字节，超过上限 %d：请拆分", i+1, len(op.Value), MaxValue)
+		}
+		if total += key + len(op.Value); total > MaxBatch {
+			return problem.New(problem.TooLarge,
+				"the batch has more than %d bytes: apply it in parts",
+				"批次超过 %d 字节：请分批写入", MaxBatch)
+		}
+	}
+	return nil
+}
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
