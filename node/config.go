@@ -1,0 +1,233 @@
+// Package node runs one node: give it a role and a folder, and it answers. The same program is a root, a national
+// top-level, a second-level, an enterprise or a recursive node; a role is a wiring of the same rooms, one file each.
+package node
+
+import (
+	"bytes"
+	_ "embed"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/id/handle"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust"
+)
+
+// Role is what a node is for.
+type Role string
+
+const (
+	Root        Role = "root"
+	National    Role = "national"
+	SecondLevel Role = "second-level"
+	Enterprise  Role = "enterprise"
+	Recursive   Role = "recursive"
+)
+
+// Config is a node's configuration file. `fujie node config` prints one with every field explained.
+type Config struct {
+	// Name is the node's name in logs and on its pages. Default: the name of its folder.
+	Name string `yaml:"name"`
+	// Role is root, national, second-level, enterprise or recursive.
+	Role Role `yaml:"role"`
+	// Prefix is the prefix that the node answers for: 88, 88.118, 88.118.1001. A root takes 0.NA, a recursive node none.
+	Prefix string `yaml:"prefix"`
+	// Homed are further prefixes that the node keeps for others. `fujie put`-ting a delegation does not home a prefix; this or the HOME operation does.
+	Homed []string `yaml:"homed"`
+
+	// Data is the folder for keys, records and caches. Who can read it can act as this node. Default: the folder of this file.
+	Data string `yaml:"data"`
+	// Store is where records rest: a URL of an engine. Default: pebble:<data>/store. postgres://… for a shared one.
+	Store string `yaml:"store"`
+
+	Listen Listen `yaml:"listen"`
+	// Public is the address that the node announces in its HS_SITE. Default: the address it listens on. Behind a
+	// translator of addresses, the outside one.
+	Public string `yaml:"public"`
+
+	// Algorithm is of keys that are made when there are none: ed25519 (default), p256, sm2, rsa.
+	Algorithm trust.Algorithm `yaml:"algorithm"`
+	// Hints is the file that says where the root is and what its key is. Default: <data>/hints.json. A root needs none.
+	Hints string `yaml:"hints"`
+
+	// Admins may do everything here, as index:identifier. Default: 300:0.NA/<prefix>, whose key is <data>/keys/prefix.pem.
+	Admins []string `yaml:"admins"`
+	// Followers may read the whole Feed, secrets included: mirrors. Default: the admins.
+	Mirror *Mirror `yaml:"mirror"`
+
+	// AllowPrivate lets delegations lead to loopback and private addresses. Danger: whoever controls a delegation can
+	// then make this node send questions into your network. Default: false.
+	AllowPrivate bool `yaml:"allow-private"`
+
+	// HotMB is how much memory ready answers may take, in MiB. Default: 256 on authoritative roles.
+	HotMB int `yaml:"hot-mb"`
+	// CacheMB is how much memory a recursive node's cache may take, in MiB. Default: 256; 16 on other roles, which ask
+	// little.
+	CacheMB int `yaml:"cache-mb"`
+	// RateLimit is how many UDP answers a second one source network (/24, /56) gets before the rest are slipped to TCP.
+	// Default: 1000. -1 turns it off, which makes the node fit for attacks on third parties.
+	RateLimit int `yaml:"rate-limit"`
+	// Exempt are networks without a rate limit. Default: loopback.
+	Exempt []netip.Prefix `yaml:"-"`
+	// Sockets is how many UDP sockets share the port, one a core. Default: the number of cores, at most 8.
+	Sockets int `yaml:"sockets"`
+	// Debug is an address for profiles and counters (net/http/pprof). Danger: no authentication; loopback only. Default: off.
+	Debug string `yaml:"debug"`
+}
+
+// Listen is where a node listens. An address with port 0 takes any free port; an empty one turns that way in off.
+type Listen struct {
+	// IRP is the Handle protocol over UDP and TCP, on the same port. Default: 127.0.0.1:2641.
+	IRP string `yaml:"irp"`
+	// TLS is the Handle protocol in TLS. Default: off.
+	TLS string `yaml:"tls"`
+	// HTTP is HTTP and HTTPS on one port: the JSON API, the pages, the tunnel. Default: 127.0.0.1:8080.
+	HTTP string `yaml:"http"`
+}
+
+// Mirror makes the node follow another one and take no writes of its own.
+type Mirror struct {
+	// Of is the HTTPS address of the node to follow, https://192.0.2.1:8000.
+	Of string `yaml:"of"`
+	// Key is its server key's fingerprint, as `fujie key show` prints it. Danger: without it anybody on the way can feed you.
+	Key string `yaml:"key"`
+}
+
+//go:embed sample.yaml
+var sample []byte
+
+// Sample is a configuration file with every field explained.
+func Sample() []byte { return bytes.Clone(sample) }
+
+// Load reads a configuration file, strictly, and fills in the defaults.
+func Load(path string) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.BadRequest, "cannot read the configuration; `fujie node config > node.yaml` makes one",
+			"无法读取配置；可用 `fujie node config > node.yaml` 生成")
+	}
+	c, err := Parse(b, filepath.Dir(path))
+	if err != nil {
+		return nil, problem.Wrap(err, problem.BadRequest, "the configuration %s is wrong", "配置 %s 有误", path)
+	}
+	return c, nil
+}
+
+// Parse reads a configuration; relative paths in it are under dir.
+func Parse(b []byte, dir string) (*Config, error) {
+	var c Config
+	if err := yaml.UnmarshalWithOptions(b, &c, yaml.Strict()); err != nil {
+		return nil, problem.New(problem.BadRequest, "%s", "%s", yaml.FormatError(err, false, false))
+	}
+	if c.Listen == (Listen{}) {
+		c.Listen = Listen{IRP: "127.0.0.1:2641", HTTP: "127.0.0.1:8080"}
+	}
+	if c.Data == "" {
+		c.Data = "."
+	}
+	if !filepath.IsAbs(c.Data) {
+		c.Data = filepath.Join(dir, c.Data)
+	}
+	if c.Hints != "" && !filepath.IsAbs(c.Hints) {
+		c.Hints = filepath.Join(dir, c.Hints)
+	}
+	return &c, c.fill()
+}
+
+// fill checks the configuration and sets the defaults.
+func (c *Config) fill() error {
+	abs, err := filepath.Abs(c.Data)
+	if err != nil {
+		return problem.Wrap(err, problem.BadRequest, "the data folder %q has no place", "数据目录 %q 无法定位", c.Data)
+	}
+	c.Data = abs
+	if c.Name == "" {
+		c.Name = filepath.Base(c.Data)
+	}
+	switch c.Role {
+	case Root:
+		if c.Prefix == "" {
+			c.Prefix = id.Root.Prefix()
+		}
+		if handle.Fold(c.Prefix) != id.Root.Prefix() {
+			return problem.New(problem.BadRequest, "a root's prefix is 0.NA, not %s; leave it out", "根节点的前缀为 0.NA，而不是 %s；请删去", c.Prefix)
+		}
+	case National, SecondLevel, Enterprise:
+		v, err := id.ParseHandle(c.Prefix)
+		if err != nil {
+			return err
+		}
+		if !v.IsPrefix() {
+			return problem.New(problem.BadRequest, "prefix %q has a suffix; write the prefix alone, as 88.118", "prefix %q 带有后缀；只写前缀，例如 88.118", c.Prefix)
+		}
+		c.Prefix = v.String()
+	case Recursive:
+		if c.Prefix != "" || c.Mirror != nil || len(c.Homed) > 0 {
+			return problem.New(problem.BadRequest, "a recursive node answers for no prefix; leave out prefix, homed and mirror",
+				"递归节点不负责任何前缀；请删去 prefix、homed 和 mirror")
+		}
+	default:
+		return problem.New(problem.BadRequest, "role %q is not known; take root, national, second-level, enterprise or recursive",
+			"不认识角色 %q；可用 root、national、second-level、enterprise、recursive", c.Role)
+	}
+	if c.Algorithm == "" {
+		c.Algorithm = trust.Ed25519
+	}
+	if c.Store == "" {
+		c.Store = "pebble:" + filepath.Join(c.Data, "store")
+	}
+	if c.Hints == "" {
+		c.Hints = filepath.Join(c.Data, "hints.json")
+	}
+	if len(c.Admins) == 0 && c.Role != Recursive {
+		c.Admins = []string{PrefixKeyRef(c.Prefix).String()}
+	}
+	for _, a := range c.Admins {
+		if r, err := record.ParseRef(a); err != nil || r.IsZero() {
+			return problem.New(problem.BadRequest, "admins: %q is no reference; write index:identifier", "admins：%q 不是引用；请写成 索引:标识", a)
+		}
+	}
+	if m := c.Mirror; m != nil && !strings.HasPrefix(m.Of, "https://") {
+		return problem.New(problem.BadRequest, "mirror.of must be an https:// address: a Feed carries secrets", "mirror.of 须为 https:// 地址：同步流中含有秘密")
+	}
+	if c.HotMB == 0 {
+		c.HotMB = 256
+	}
+	if c.CacheMB == 0 {
+		c.CacheMB = 16
+		if c.Role == Recursive {
+			c.CacheMB = 256
+		}
+	}
+	if c.RateLimit == 0 {
+		c.RateLimit = 1000
+	}
+	if c.Public != "" {
+		if _, err := netip.ParseAddr(c.Public); err != nil {
+			return problem.New(problem.BadRequest, "public: %q is no IP address", "public：%q 不是 IP 地址", c.Public)
+		}
+	}
+	return nil
+}
+
+// PrefixKeyRef is the value that holds a prefix's own key: 300:0.NA/88.118. The holder of the key signs for the prefix and,
+// unless configured otherwise, administers it.
+func PrefixKeyRef(prefix string) record.Ref {
+	if handle.Fold(prefix) == id.Root.Prefix() {
+		return record.Ref{Index: 300, Name: id.Root.String()}
+	}
+	return record.Ref{Index: 300, Name: id.PrefixRecord(prefix).String()}
+}
+
+// timeouts that no configuration changes.
+const (
+	startTimeout = 20 * time.Second
+	stopTimeout  = 5 * time.Second
+)
