@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/fujie-id/fujie/problem"
+)
+
+// locale is the language of the messages, by the usual variables.
+func locale() problem.Lang {
+	for _, v := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if s := os.Getenv(v); s != "" {
+			return problem.ParseLang(s)
+		}
+	}
+	return problem.English
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// say picks the sentence in the person's language and fills in args.
+func (e *env) say(en, zh string, args ...any) string {
+	if e.lang == problem.Chinese {
+		en = zh
+	}
+	if len(args) == 0 {
+		return en
+	}
+	return fmt.Sprintf(en, args...)
+}
+
+// print writes a line to the person.
+func (e *env) print(en, zh string, args ...any) { fmt.Fprintln(e.out, e.say(en, zh, args...)) }
+
+// sentence is err for the person; empty when the command has already said what there is to say.
+func (e *env) sentence(err error) string {
+	var c codeError
+	if errors.As(err, &c) && c.err == nil {
+		return ""
+	}
+	return problem.Say(err, e.lang)
+}
+
+type text struct{ en, zh string }
+
+var about = text{
+	"Fujie, the industrial internet identifier resolution system: run nodes, register identifiers, resolve them.",
+	"符节：工业互联网标识解析体系。运行节点，登记标识，解析标识。",
+}
+
+// helps are one line a command.
+var helps = map[string]text{
+	"up":       {"Run a country of nodes on this machine.", "在本机运行一个国家的全部节点。"},
+	"node":     {"Run one node.", "运行单个节点。"},
+	"resolve":  {"Ask for what an identifier answers.", "解析标识。"},
+	"register": {"Register identifiers from files.", "从文件登记标识。"},
+	"get":      {"Show a record as the node that keeps it has it.", "显示所在节点上的记录原样。"},
+	"put":      {"Write one record.", "写入一条记录。"},
+	"delete":   {"Delete a record, or some of its values.", "删除记录，或其中若干值。"},
+	"list":     {"List the identifiers under a prefix.", "列出前缀下的标识。"},
+	"key":      {"Make, show and convert keys.", "生成、查看、转换密钥。"},
+	"export":   {"Write a whole node to one file.", "把整个节点导出为一个文件。"},
+	"import":   {"Read such a file into a node.", "把导出文件导入节点。"},
+	"bench":    {"Measure, beside peers and ceilings.", "测量性能，与同类软件和上限对照。"},
+	"version":  {"Say which build this is.", "显示版本。"},
+	"help":     {"Explain a topic: exit-codes, formats.", "解释主题：exit-codes（退出码）、formats（格式）。"},
+}
+
+// examples are shown below a command's help.
+var examples = map[string]string{
+	"up":       "fujie up\nfujie up --data ./country --processes\nfujie up --check --input devices.jsonl.gz",
+	"node":     "fujie node config > node.yaml\nfujie node run --config node.yaml",
+	"resolve":  "fujie resolve 88.118.1001/PUMP-2026-0001\nfujie resolve 88.118.1001/PUMP-2026-0001 --type URL --at 127.0.0.1:2641\nfujie resolve 88.118.1001/PUMP-2026-0001 --trace --verify\nfujie resolve VAA0881181001/PUMP-2026-0001 --json",
+	"register": "fujie register products.jsonl.gz --acked done.txt\nfujie register --map sim/maps/openfda-udi.yaml devices.jsonl.gz\nfujie register --server https://127.0.0.1:8080 --as 300:0.NA/88.118.1001 --key prefix.pem parts.csv",
+	"get":      "fujie get 88.118.1001/PUMP-2026-0001\nfujie get 0.NA/88.118 --json",
+	"put":      "fujie put 88.118.1001/PUMP-9001 URL=https://example.com/9001 2000:serialNumber=9001\nfujie put 88.118.1001/PUMP-9001 --json record.json",
+	"delete":   "fujie delete 88.118.1001/PUMP-9001\nfujie delete 88.118.1001/PUMP-9001 --index 2000",
+	"list":     "fujie list 88.118.1001\nfujie list 88.118.1001 --after 88.118.1001/PUMP-2026-0020 --limit 10",
+	"key":      "fujie key new --algorithm ed25519 --out admin.pem\nfujie key show admin.pem\nfujie key convert admin.pem --to handle --out admpub.bin",
+	"export":   "fujie export --data ./country/nodes/medical-pump --out pump.fujie",
+	"import":   "fujie import --data ./elsewhere pump.fujie",
+	"bench":    "fujie bench --quick\nfujie bench --only udp --out bench/results",
+}
+
+// flagHelps are of the flags that several commands share, and of the rest, by name.
+var flagHelps = map[string]text{
+	"flag_data":      {"Folder of the country, or of one node.", "国家或单个节点的数据目录。"},
+	"flag_server":    {"A node's HTTPS address, instead of --data.", "节点的 HTTPS 地址，代替 --data。"},
+	"flag_as":        {"Who you are, index:identifier.", "身份，索引:标识。"},
+	"flag_key":       {"File with your private key.", "私钥文件。"},
+	"flag_secret":    {"File with your secret key (HS_SECKEY).", "存放口令（HS_SECKEY）的文件。"},
+	"flag_pin":       {"Fingerprint that the server's key must have.", "服务器密钥应有的指纹。"},
+	"flag_json":      {"Answer in JSON.", "以 JSON 输出。"},
+	"flag_at":        {"Server to ask: HOST:PORT, or an http(s) address.", "所问服务器：主机:端口，或 http(s) 地址。"},
+	"flag_trace":     {"Print each step with its time.", "打印每一步及用时。"},
+	"flag_verify":    {"Check the chain of signatures from the root's key here, trusting no server.", "在本地从根密钥起校验签名链，不信任任何服务器。"},
+	"flag_type":      {"Only values of this type; may be repeated.", "只要此类型的值；可重复。"},
+	"flag_index":     {"Only values with this index; may be repeated.", "只要此索引的值；可重复。"},
+	"flag_tcp":       {"Use TCP from the start.", "一开始就用 TCP。"},
+	"flag_hints":     {"File with the root's place and key.", "根节点地址与密钥文件。"},
+	"flag_input":     {"Device list to play the check with (openFDA form).", "检查所用的器械清单（openFDA 格式）。"},
+	"flag_ready":     {"Write this file once every node answers.", "全部节点应答后写出此文件。"},
+	"flag_processes": {"Run every node as a process of its own.", "每个节点各为一个进程。"},
+	"flag_check":     {"Play the main job in a temporary folder and say whether it held.", "在临时目录演练主要功能并给出结论。"},
+	"flag_profile":   {"Country to run, a YAML file.", "要运行的国家，YAML 文件。"},
+	"flag_map":       {"Map file: which field becomes what.", "映射文件：哪个字段成为什么。"},
+	"flag_acked":     {"Append each identifier here once it is durable.", "每个标识落盘确认后追加到此文件。"},
+	"flag_again":     {"Start from the first line even if an earlier run got further.", "即使上次已做到一半，也从第一行开始。"},
+	"flag_encoding":  {"utf-8, gb18030 or auto.", "utf-8、gb18030 或 auto。"},
+	"flag_batch":     {"Lines that are sent together.", "每批发送的行数。"},
+	"flag_report":    {"Write refused lines here (default: print them).", "被拒绝的行写到此文件（默认打印）。"},
+	"flag_after":     {"Start behind this identifier.", "从此标识之后开始。"},
+	"flag_limit":     {"At most this many.", "最多多少个。"},
+	"flag_out":       {"File to write.", "输出文件。"},
+	"flag_config":    {"Configuration file.", "配置文件。"},
+	"flag_algorithm": {"ed25519, p256, sm2 or rsa.", "ed25519、p256、sm2 或 rsa。"},
+	"flag_to":        {"pem, handle or jwk.", "pem、handle 或 jwk。"},
+	"flag_public":    {"Only the public half.", "只要公钥。"},
+	"flag_pass":      {"File with the passphrase.", "口令文件。"},
+	"flag_secrets":   {"With secret keys and non-public values.", "包含密钥和非公开值。"},
+	"flag_quick":     {"Short runs, for a look.", "短测，仅供参考。"},
+	"flag_only":      {"Only measurements whose name contains this.", "只测名称包含此词的项目。"},
+	"flag_stdin":     {"Record in JSON: a file, or - for standard input.", "JSON 记录：文件，或 - 表示标准输入。"},
+}
+
+func helpTexts(lang problem.Lang) kong.Vars {
+	v := kong.Vars{}
+	for _, m := range []map[string]text{helps, flagHelps} {
+		for name, t := range m {
+			v[name] = t.en
+			if lang == problem.Chinese {
+				v[name] = t.zh
+			}
+		}
+	}
+	return v
+}
+
+// help prints kong's help with the command's examples below.
+func (e *env) help(o kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
+		return err
+	}
+	n := ctx.Selected()
+	if n == nil {
+		e.print("\nfujie help exit-codes lists the exit codes.", "\nfujie help exit-codes 列出退出码。")
+		return nil
+	}
+	for n.Parent != nil && n.Parent.Type == kong.CommandNode {
+		n = n.Parent
+	}
+	if x := examples[n.Name]; x != "" {
+		fmt.Fprintf(e.out, "\n%s\n  %s\n", e.say("Examples:", "示例："), strings.ReplaceAll(x, "\n", "\n  "))
+	}
+	return nil
+}
