@@ -59,7 +59,7 @@ type Config struct {
 
 	// Admins may do everything here, as index:identifier. Default: 300:0.NA/<prefix>, whose key is <data>/keys/prefix.pem.
 	Admins []string `yaml:"admins"`
-	// Followers may read the whole Feed, secrets included: mirrors. Default: the admins.
+	// Mirror makes the node follow another one. Admins of that one, as whom a mirror introduces itself, may read its Feed.
 	Mirror *Mirror `yaml:"mirror"`
 
 	// AllowPrivate lets delegations lead to loopback and private addresses. Danger: whoever controls a delegation can
@@ -74,8 +74,6 @@ type Config struct {
 	// RateLimit is how many UDP answers a second one source network (/24, /56) gets before the rest are slipped to TCP.
 	// Default: 1000. -1 turns it off, which makes the node fit for attacks on third parties.
 	RateLimit int `yaml:"rate-limit"`
-	// Exempt are networks without a rate limit. Default: loopback.
-	Exempt []netip.Prefix `yaml:"-"`
 	// Sockets is how many UDP sockets share the port, one a core. Default: the number of cores, at most 8.
 	Sockets int `yaml:"sockets"`
 	// Debug is an address for profiles and counters (net/http/pprof). Danger: no authentication; loopback only. Default: off.
@@ -230,4 +228,5 @@ func PrefixKeyRef(prefix string) record.Ref {
 const (
 	startTimeout = 20 * time.Second
 	stopTimeout  = 5 * time.Second
+	renewEvery   = time.Hour
 )
