@@ -244,22 +244,26 @@ func (r *Reader) fromJSON(line []byte) Item {
 		}
 		return r.opts.Map.item(doc)
 	}
-	var in struct {
-		ID       string          `json:"id"`
-		Template string          `json:"template"`
-		Values   json.RawMessage `json:"values"`
-	}
-	if err := json.Unmarshal(line, &in); err != nil {
-		return Item{Err: badJSON(err)}
-	}
-	it := Item{Template: in.Template}
-	if it.ID, it.Err = id.Parse(in.ID); it.Err != nil {
+	var it Item
+	var name string
+	in := record.NewJSONReader(line)
+	in.Object(func(field string) {
+		switch field {
+		case "id":
+			name = in.String()
+		case "template":
+			it.Template = in.String()
+		case "values":
+			it.Values = in.Values()
+		default:
+			in.Skip()
+		}
+	})
+	in.End()
+	if it.Err = in.Err(); it.Err != nil {
 		return it
 	}
-	if len(in.Values) > 0 {
-		it.Values, it.Err = record.ParseValuesJSON(in.Values)
-	}
-	if it.Err == nil {
+	if it.ID, it.Err = id.Parse(name); it.Err == nil {
 		it.Err = record.CheckAll(it.Values)
 	}
 	return it
