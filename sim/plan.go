@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"bytes"
 	_ "embed"
 	"os"
 
@@ -25,7 +26,7 @@ type Plan struct {
 	National    PlanNational    `yaml:"national"`
 	SecondLevel []PlanSecond    `yaml:"second-level"`
 	Recursive   []PlanNode      `yaml:"recursive"`
-	// IRP and HTTP are the ports that the first recursive node takes when they are free. Defaults 2641 and 8080.
+	// IRP and HTTP are the ports that the first recursive node takes when they are free; 0 is any.
 	IRP  int `yaml:"irp"`
 	HTTP int `yaml:"http"`
 }
@@ -64,6 +65,12 @@ type PlanEnterprise struct {
 //go:embed china.yaml
 var china []byte
 
+//go:embed maps/openfda-udi.yaml
+var deviceMap []byte
+
+// DeviceMap is the map of the openFDA device list, maps/openfda-udi.yaml.
+func DeviceMap() []byte { return bytes.Clone(deviceMap) }
+
 // China is the country that `fujie up` runs unless told otherwise.
 func China() *Plan {
 	p, err := ParsePlan(china)
@@ -94,12 +101,6 @@ func ParsePlan(b []byte) (*Plan, error) {
 	}
 	if p.Algorithm == "" {
 		p.Algorithm = trust.Ed25519
-	}
-	if p.IRP == 0 {
-		p.IRP = 2641
-	}
-	if p.HTTP == 0 {
-		p.HTTP = 8080
 	}
 	names := map[string]bool{}
 	prefixes := map[string]bool{}

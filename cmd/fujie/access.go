@@ -124,7 +124,7 @@ type everything interface {
 type serverTarget struct{ c *web.Client }
 
 func (t *serverTarget) keeper(context.Context, id.ID) (registrar, error) { return t.c, nil }
-func (t *serverTarget) close()                                          { t.c.Close() }
+func (t *serverTarget) close()                                           { t.c.Close() }
 func (t *serverTarget) ensure(_ context.Context, e *intake.Enterprise) error {
 	return nil // its operator delegates prefixes; what is not homed there is refused line by line
 }
@@ -132,7 +132,7 @@ func (t *serverTarget) ensure(_ context.Context, e *intake.Enterprise) error {
 // nodeTarget is the folder of a node that does not run.
 type nodeTarget struct{ n *node.Offline }
 
-func (t *nodeTarget) keeper(context.Context, id.ID) (registrar, error)  { return t.n, nil }
+func (t *nodeTarget) keeper(context.Context, id.ID) (registrar, error) { return t.n, nil }
 func (t *nodeTarget) close()                                           { t.n.Close() }
 func (t *nodeTarget) ensure(context.Context, *intake.Enterprise) error { return nil }
 

@@ -130,6 +130,10 @@ var flagHelps = map[string]text{
 	"flag_secrets":   {"With secret keys and non-public values.", "包含密钥和非公开值。"},
 	"flag_quick":     {"Short runs, for a look.", "短测，仅供参考。"},
 	"flag_only":      {"Only measurements whose name contains this.", "只测名称包含此词的项目。"},
+	"key_new":        {"Make a key.", "生成密钥。"},
+	"key_show":       {"Show a key's kind, fingerprint and public half.", "显示密钥的类型、指纹与公钥。"},
+	"key_convert":    {"Write a key in another form.", "把密钥转换为另一种格式。"},
+	"flag_new":       {"Refuse if the identifier exists.", "标识已存在则拒绝。"},
 	"flag_stdin":     {"Record in JSON: a file, or - for standard input.", "JSON 记录：文件，或 - 表示标准输入。"},
 }
 

@@ -72,30 +72,36 @@ type batch struct {
 // maxRefusalsShown is how many refused lines are printed; all of them go to --report.
 const maxRefusalsShown = 50
 
-func (c *registerCmd) Run(e *env) (err error) {
-	r := &registration{e: e, c: c, ready: map[string]bool{}}
+func (c *registerCmd) Run(e *env) error {
+	_, err := c.do(e)
+	return err
+}
+
+// do is Run, and tells what was done.
+func (c *registerCmd) do(e *env) (r *registration, err error) {
+	r = &registration{e: e, c: c, ready: map[string]bool{}}
 	if c.Batch < 1 || c.Batch > 10000 {
-		return problem.New(problem.BadRequest, "--batch takes 1 to 10000", "--batch 应为 1 至 10000")
+		return r, problem.New(problem.BadRequest, "--batch takes 1 to 10000", "--batch 应为 1 至 10000")
 	}
 	if c.Map != "" {
 		if r.m, err = intake.LoadMap(c.Map); err != nil {
-			return err
+			return r, err
 		}
 	}
 	if r.target, err = c.open(e.ctx); err != nil {
-		return err
+		return r, err
 	}
 	defer r.target.close()
 	if c.Acked != "" {
 		if r.acked, err = os.OpenFile(c.Acked, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
-			return problem.Wrap(err, problem.BadRequest, "cannot write the list of acknowledged identifiers", "无法写入已确认标识清单")
+			return r, problem.Wrap(err, problem.BadRequest, "cannot write the list of acknowledged identifiers", "无法写入已确认标识清单")
 		}
 		defer r.acked.Close()
 	}
 	if c.Report != "" {
 		f, err := os.Create(c.Report)
 		if err != nil {
-			return problem.Wrap(err, problem.BadRequest, "cannot write the report", "无法写入报告")
+			return r, problem.Wrap(err, problem.BadRequest, "cannot write the report", "无法写入报告")
 		}
 		w := bufio.NewWriter(f)
 		defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
@@ -104,7 +110,7 @@ func (c *registerCmd) Run(e *env) (err error) {
 	start := time.Now()
 	for _, f := range c.Files {
 		if err := r.file(e.ctx, f); err != nil {
-			return err
+			return r, err
 		}
 	}
 	took := time.Since(start)
@@ -112,9 +118,9 @@ func (c *registerCmd) Run(e *env) (err error) {
 	e.print("%d registered, %d there already, %d refused, in %.1f s (%.0f a second)", "新登记 %d，已存在 %d，拒绝 %d，用时 %.1f 秒（每秒 %.0f）",
 		r.registered, r.already, r.refused, took.Seconds(), rate)
 	if r.refused > 0 {
-		return codeError{code: exitRefused}
+		return r, codeError{code: exitRefused}
 	}
-	return nil
+	return r, nil
 }
 
 // file registers one file, from where an earlier run of the same file got to.

@@ -200,4 +200,3 @@ func shown(v *record.Value) string {
 	}
 	return s
 }
-
