@@ -77,10 +77,14 @@ func checkPrefix(p string) error {
 }
 
 func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
+	if len(s) <= 80 {
+		return s
 	}
-	return s
+	n := 80
+	for n > 76 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 // Fold returns s with a–z made A–Z: the form under which handles are stored and compared.

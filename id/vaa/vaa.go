@@ -14,6 +14,7 @@ package vaa
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fujie-id/fujie/problem"
 )
@@ -127,8 +128,12 @@ func Print(prefix, suffix string) (string, error) {
 }
 
 func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
+	if len(s) <= 80 {
+		return s
 	}
-	return s
+	n := 80
+	for n > 76 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
