@@ -1,0 +1,290 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+
+	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
+)
+
+var (
+	_ record.Resolver     = (*Registry)(nil)
+	_ record.Appender     = (*Registry)(nil)
+	_ record.Registrar    = (*Registry)(nil)
+	_ record.Lister       = (*Registry)(nil)
+	_ record.Feed         = (*Registry)(nil)
+	_ record.SecretFinder = (*Registry)(nil)
+)
+
+// Resolve is record.Resolver's. A prefix without a suffix is answered with its prefix record. A prefix record that is
+// not here is answered with a referral when one above says who keeps it, unless q.NoReferral.
+func (r *Registry) Resolve(ctx context.Context, q record.Query) (record.Answer, error) {
+	ans := record.Answer{Source: "store", Primary: r.mayWrite.Load()}
+	if !q.ID.IsValid() {
+		return ans, problem.New(problem.BadID, "the query names no identifier: give one, as 88.118.1001/ENG-42", "查询中没有标识：请给出，例如 88.118.1001/ENG-42")
+	}
+	rec := recordID(q.ID)
+	v := &view{r: r, ctx: ctx}
+	var buf [128]byte
+	key := appendRecordKey(buf[:0], rec)
+	b, err := get(ctx, r.store, nil, key)
+	if err != nil {
+		return ans, err
+	}
+	if b == nil || !v.answers(rec) {
+		return r.absent(v, q, rec, ans)
+	}
+	s, err := openStored(b)
+	if err != nil {
+		return ans, err
+	}
+	vs, err := s.values()
+	if err != nil {
+		return ans, err
+	}
+
+	out, hidden := vs[:0:0], false
+	if q.All() && s.flags&storedPublic != 0 {
+		out = vs
+	} else {
+		for i := range vs {
+			if !q.Wants(vs[i].Index, vs[i].Type) {
+				continue
+			}
+			switch {
+			case vs[i].Perm&record.PublicRead != 0 || q.By.Operator:
+				out = append(out, vs[i])
+			case q.PublicOnly || vs[i].Perm&record.AdminRead == 0:
+				// Not for everybody, or for nobody.
+			default:
+				out, hidden = append(out, vs[i]), true
+			}
+		}
+	}
+	if hidden {
+		if q.By.IsAnonymous() {
+			return ans, needAuth("read what is not public in", rec)
+		}
+		err := r.settled(ctx, func(g *rights) error {
+			return g.check(q.By, rec, vs, demand{record.ReadValue, record.ReadValue}, "READ_VALUE")
+		})
+		if err != nil {
+			return ans, err
+		}
+	}
+	if len(out) == 0 {
+		return ans, problem.New(problem.NoValues, "%s has no value of what was asked for (or none that may be seen): ask for all of it to see what there is",
+			"%s 没有所查询的值（或无权查看）：可查询全部值以了解其内容", clip(q.Name()))
+	}
+	if q.Certify {
+		sigs, err := r.proof(rec, s, vs)
+		if err != nil {
+			return ans, err
+		}
+		out = out[:len(out):len(out)]
+		for _, sig := range sigs {
+			if !has(out, sig.Index) {
+				out = append(out, sig)
+			}
+		}
+	}
+	ans.Values = out
+	return ans, nil
+}
+
+func has(vs []record.Value, index uint32) bool {
+	for i := range vs {
+		if vs[i].Index == index {
+			return true
+		}
+	}
+	return false
+}
+
+// absent is the answer for a record that is not here.
+func (r *Registry) absent(v *view, q record.Query, rec id.ID, ans record.Answer) (record.Answer, error) {
+	home, away, err := v.zone(rec)
+	switch {
+	case err != nil:
+		return ans, err
+	case home != "", away != nil && q.NoReferral:
+		return ans, notFound(rec)
+	case away != nil:
+		ans.Referral = away
+		return ans, nil
+	}
+	return ans, notHere(rec)
+}
+
+func notFound(rec id.ID) error {
+	return problem.New(problem.NotFound, "%s is not registered: check its spelling, or register it", "%s 未注册：请检查拼写，或先注册", clip(rec.String()))
+}
+
+func needAuth(to string, rec id.ID) error {
+	return problem.New(problem.NeedAuth, "who wants to %s %s must prove who they are: give a key or a password", "操作 %[2]s 须先验证身份：请提供密钥或口令", to, clip(rec.String()))
+}
+
+// scratch is what a question needs beside the caller's memory.
+type scratch struct {
+	key, value []byte
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{make([]byte, 0, 2200), make([]byte, 0, 4096)} }}
+
+const maxScratch = 64 << 10
+
+// AppendPublic is record.Appender's. What is not ready is read from the store and then is.
+func (r *Registry) AppendPublic(dst, name []byte, now int64) (out []byte, expires int64, ok bool) {
+	var buf [320]byte
+	if len(name) <= 256 {
+		key, ok := appendAskedKey(buf[:0], name)
+		if !ok {
+			return dst, 0, false
+		}
+		if out, expires, ok := r.hot.get(dst, key, now); ok {
+			return out, expires, true
+		}
+	}
+	return r.appendStored(dst, name, now)
+}
+
+// appendStored answers from the store.
+func (r *Registry) appendStored(dst, name []byte, now int64) (out []byte, expires int64, ok bool) {
+	sc := scratches.Get().(*scratch)
+	defer func() {
+		if cap(sc.value) <= maxScratch {
+			scratches.Put(sc)
+		}
+	}()
+	if sc.key, ok = appendAskedKey(sc.key[:0], name); !ok {
+		return dst, 0, false
+	}
+	if len(name) > 256 {
+		if out, expires, ok := r.hot.get(dst, sc.key, now); ok {
+			return out, expires, true
+		}
+	}
+	st := r.hot.stamp(sc.key) // before anything is looked at, see hot
+	if !r.answersKey(sc.key) {
+		return dst, 0, false
+	}
+	b, err := r.store.Get(context.Background(), sc.value[:0], sc.key)
+	if err != nil {
+		return dst, 0, false
+	}
+	sc.value = b
+	s, err := openStored(b)
+	if err != nil {
+		return dst, 0, false
+	}
+	start := len(dst)
+	out, left, ok := s.appendPublic(dst, now)
+	if !ok {
+		return dst, 0, false
+	}
+	ttl, end := s.ttl, uint32(0)
+	if s.flags&(storedPublic|storedAbsolute) != storedPublic {
+		ttl, end = lifetime(out[start:])
+	}
+	r.hot.put(st, sc.key, out[start:], ttl, end)
+	return out, now + left, true
+}
+
+// lifetime is the shortest relative TTL and the earliest fixed end of life (0: none) in a block.
+func lifetime(block []byte) (ttl, end uint32) {
+	ttl = 1<<32 - 1
+	for b := block[4:]; len(b) > 0; {
+		size, _, t := measure(b)
+		if size == 0 {
+			break
+		}
+		switch {
+		case !t.Absolute:
+			ttl = min(ttl, t.Seconds)
+		case end == 0 || t.Seconds < end:
+			end = max(1, t.Seconds)
+		}
+		b = b[size:]
+	}
+	return ttl, end
+}
+
+// answersKey is view.answers for the key of a record that is there.
+func (r *Registry) answersKey(key []byte) bool {
+	prefix, suffix := key[1:], []byte(nil)
+	for i, c := range key {
+		if c == 0 {
+			prefix, suffix = key[1:i], key[i+1:]
+			break
+		}
+	}
+	if homed(r, prefix) {
+		return true
+	}
+	if string(prefix) != rootPrefix {
+		return false
+	}
+	for p := suffix; ; {
+		if homed(r, p) {
+			return true
+		}
+		i := len(p) - 1
+		for i >= 0 && p[i] != '.' {
+			i--
+		}
+		if i <= 0 {
+			return false
+		}
+		p = p[:i]
+	}
+}
+
+// proof is what proves the record: the signatures stored in it; else the one that came with it from another node; else
+// one made now, if this node has the key. It is kept ready beside the digest of what it proves.
+func (r *Registry) proof(rec id.ID, s stored, vs []record.Value) ([]record.Value, error) {
+	now := r.cfg.Now()
+	var sigs []record.Value
+	for i := range vs {
+		if vs[i].Type == record.TypeSignature && vs[i].Perm&record.PublicRead != 0 {
+			sigs = append(sigs, vs[i])
+		}
+	}
+	if len(sigs) > 0 {
+		return sigs, nil
+	}
+	key, have := r.keyFor(rec)
+	if sig, ok := s.sealed(); ok && (!have || proofHolds(&sig, now)) {
+		return []record.Value{sig}, nil
+	}
+	if !have {
+		return nil, nil
+	}
+	var buf [128]byte
+	at := appendRecordKey(buf[:0], rec)
+	at[0] = hotProof
+	digest := sha256.Sum256(s.block)
+	const head = 8 + len(digest)
+	st := r.hot.stamp(at)
+	if b, _, ok := r.hot.get(nil, at, 0); ok && len(b) > head && [32]byte(b[8:]) == digest &&
+		int64(binary.BigEndian.Uint64(b)) > now.Unix() {
+		if sig, rest, err := record.DecodeValue(b[head:]); err == nil && len(rest) == 0 {
+			return []record.Value{sig}, nil
+		}
+	}
+	sig, err := r.prove(key, rec, vs, now)
+	if err != nil {
+		return nil, err
+	}
+	// Half of its life is for those who keep it.
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, head+sig.Size()), uint64(now.Add(r.cfg.SignFor/2).Unix()))
+	b = append(b, digest[:]...)
+	r.hot.put(st, at, record.AppendValue(b, &sig), 0, 0)
+	return []record.Value{sig}, nil
+}
+
+// hotProof stands in the place of tagRecord in the keys of signatures kept ready.
+const hotProof = 's'
