@@ -1,0 +1,228 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Scenario is a load that all servers of a group take turns under.
+type Scenario struct {
+	Name, Group, Title string
+	Clients, Window    int
+	// Fresh asks for a record that was not asked for before in this run of the scenario.
+	Fresh bool
+}
+
+func scenarios() []Scenario {
+	return []Scenario{
+		{Name: "udp-1x1", Group: "udp", Title: "UDP, 1 client, one question at a time", Clients: 1, Window: 1},
+		{Name: "udp-32x1", Group: "udp", Title: "UDP, 32 clients, each one question at a time", Clients: 32, Window: 1},
+		{Name: "udp-1", Group: "udp", Title: "UDP, 1 client, 128 questions outstanding", Clients: 1, Window: 128},
+		{Name: "udp-32", Group: "udp", Title: "UDP, 32 clients, 16 questions outstanding each", Clients: 32, Window: 16},
+		{Name: "tcp-1", Group: "tcp", Title: "TCP, 1 kept connection, 64 questions in its pipeline", Clients: 1, Window: 64},
+		{Name: "tcp-32", Group: "tcp", Title: "TCP, 32 kept connections, 16 questions in each pipeline", Clients: 32, Window: 16},
+		{Name: "http-1", Group: "http", Title: "HTTP JSON, 1 kept connection", Clients: 1, Window: 1},
+		{Name: "http-32", Group: "http", Title: "HTTP JSON, 32 kept connections", Clients: 32, Window: 1},
+		{Name: "recursion-cold", Group: "cold", Title: "Recursion, UDP, 32 clients, names never asked before", Clients: 32, Window: 1, Fresh: true},
+		{Name: "recursion-warm", Group: "warm", Title: "Recursion, UDP, 32 clients, 16 questions outstanding each, answers in the cache", Clients: 32, Window: 16},
+	}
+}
+
+// startAll starts every server that a wanted scenario needs, and notes those that are absent or did not come up.
+func (h *Host) startAll(ctx context.Context, table []*Subject, r *Report) []*Server {
+	groups := map[string]bool{}
+	for _, s := range scenarios() {
+		if wanted(s.Name, h.Only) {
+			groups[s.Group] = true
+		}
+	}
+	var servers []*Server
+	for _, sub := range table {
+		needed := slices.ContainsFunc(sub.Groups, func(g string) bool { return groups[g] })
+		if !needed || !wanted(sub.Name, h.Subjects) || ctx.Err() != nil {
+			continue
+		}
+		h.sayf("starting %s (%s)", sub.Name, sub.About)
+		began := time.Now()
+		s, err := sub.Start(ctx, h)
+		if err == nil {
+			s.Subject = sub
+			for _, t := range s.Targets {
+				if err = t.check(ctx, h.Names); err != nil {
+					break
+				}
+			}
+		}
+		if err != nil {
+			if s != nil {
+				s.stop()
+			}
+			if ctx.Err() == nil {
+				h.sayf("  left out: %v", err)
+				r.Absent = append(r.Absent, Absent{Subject: sub.Name, Why: err.Error()})
+			}
+			continue
+		}
+		h.sayf("  ready after %s", time.Since(began).Round(time.Millisecond))
+		servers = append(servers, s)
+	}
+	return servers
+}
+
+func (s *Server) stop() {
+	if s.Process != nil {
+		s.Process.Stop()
+	}
+	if s.Close != nil {
+		s.Close()
+	}
+}
+
+func (h *Host) stopAll(servers []*Server) {
+	for _, s := range servers {
+		s.stop()
+	}
+}
+
+// turnOf is what one server did in one turn.
+type turnOf struct {
+	*Outcome
+	cpu  float64 // processors' worth of the server's time
+	load float64 // and of the load's
+	each float64 // answers for a second of the server's processor time
+}
+
+func (sc Scenario) measure(ctx context.Context, h *Host, servers []*Server, r *Report) error {
+	var field []*Server
+	for _, s := range servers {
+		if _, ok := s.Targets[sc.Group]; ok {
+			field = append(field, s)
+		}
+	}
+	if len(field) == 0 {
+		return nil
+	}
+	h.sayf("%s: %s", sc.Name, sc.Title)
+	turns := make([][]turnOf, len(field))
+	failed := make([]error, len(field))
+	fresh := make([]uint64, len(field))
+	for range h.Rounds {
+		for i, s := range field {
+			if failed[i] != nil {
+				continue
+			}
+			t, err := sc.turn(ctx, h, s, &fresh[i], h.Turn)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				failed[i] = err
+				r.Notes = append(r.Notes, fmt.Sprintf("%s: %s failed: %v", sc.Name, s.Subject.Name, err))
+				h.sayf("  %-16s failed: %v", s.Subject.Name, err)
+				continue
+			}
+			turns[i] = append(turns[i], t)
+			h.sayf("  %-16s %10.0f /s  p50 %-9v p99 %-9v processor %3.0f %%, load %3.0f %%", s.Subject.Name, t.Rate(),
+				t.Latency.Quantile(0.5), t.Latency.Quantile(0.99), t.cpu*100, t.load*100)
+		}
+	}
+	table := Table{Name: sc.Name, Title: sc.Title}
+	for i, s := range field {
+		if len(turns[i]) > 0 {
+			table.Rows = append(table.Rows, row(s, turns[i]))
+		}
+	}
+	r.Tables = append(r.Tables, table)
+	if h.Profile && h.Results != "" {
+		for i, s := range field {
+			if s.Debug != "" && failed[i] == nil {
+				sc.profile(ctx, h, s, &fresh[i], r)
+			}
+		}
+	}
+	return nil
+}
+
+// turn puts the load on one server once.
+func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, fresh *uint64, length time.Duration) (turnOf, error) {
+	t := s.Targets[sc.Group]
+	l := Load{Clients: sc.Clients, Window: sc.Window, Names: h.Names, Warm: h.Warm, Turn: length}
+	if sc.Fresh {
+		// Each client walks its own stride of the names that are left.
+		names, from := h.Names, *fresh
+		*fresh += names / uint64(h.Rounds+1)
+		l.Pick = func(client int, _ *rand.Rand) func() uint64 {
+			n := from + uint64(client)
+			return func() uint64 {
+				at := n % names
+				n += uint64(sc.Clients)
+				return at
+			}
+		}
+	}
+	before, loadBefore := s.Process.stat().cpu, ownCPU()
+	began := time.Now()
+	var o *Outcome
+	var err error
+	if t.Over == UDP {
+		o, err = l.RunUDP(ctx, t.Addr, t.Proto)
+	} else {
+		o, err = l.RunTCP(ctx, t.Addr, t.Proto)
+	}
+	if err != nil {
+		return turnOf{}, err
+	}
+	took, cpu := time.Since(began), s.Process.stat().cpu-before
+	out := turnOf{Outcome: o, cpu: float64(cpu) / float64(took), load: float64(ownCPU()-loadBefore) / float64(took)}
+	if cpu > 0 {
+		out.each = float64(o.All) / cpu.Seconds()
+	}
+	return out, nil
+}
+
+// profile runs the load once more and keeps the server's profiles.
+func (sc Scenario) profile(ctx context.Context, h *Host, s *Server, fresh *uint64, r *Report) {
+	const seconds = 5
+	done := make(chan error, 1)
+	dir := filepath.Join(h.Results, "profiles")
+	go func() { done <- fetchProfiles(ctx, s.Debug, dir, sc.Name+"-"+s.Subject.Name, seconds) }()
+	_, err := sc.turn(ctx, h, s, fresh, (seconds+1)*time.Second)
+	if perr := <-done; err == nil {
+		err = perr
+	}
+	if err != nil && ctx.Err() == nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: no profile of %s: %v", sc.Name, s.Subject.Name, err))
+	}
+}
+
+func row(s *Server, turns []turnOf) Row {
+	out := Row{Subject: s.Subject.Name, Resident: s.Process.stat().resident}
+	var p50, p90, p99, cpu, load, each []float64
+	for _, t := range turns {
+		out.Rates = append(out.Rates, t.Rate())
+		p50 = append(p50, micros(t.Latency.Quantile(0.5)))
+		p90 = append(p90, micros(t.Latency.Quantile(0.9)))
+		p99 = append(p99, micros(t.Latency.Quantile(0.99)))
+		cpu, load, each = append(cpu, t.cpu), append(load, t.load), append(each, t.each)
+		out.Wrong += t.Wrong
+		out.Lost += t.Lost
+	}
+	out.Rate, out.P50, out.P90, out.P99 = median(out.Rates), median(p50), median(p90), median(p99)
+	out.CPU, out.Load, out.PerCPU = median(cpu), median(load), median(each)
+	return out
+}
+
+func micros(d time.Duration) float64 { return float64(d) / 1e3 }
+
+// median of the values: the middle one, or the mean of the middle two; 0 of none.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}

@@ -1,0 +1,281 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Transport is how a target is reached.
+type Transport string
+
+const (
+	UDP Transport = "udp"
+	TCP Transport = "tcp"
+)
+
+// Target is one address of a server and the protocol it speaks there.
+type Target struct {
+	Over  Transport
+	Addr  netip.AddrPort
+	Proto Protocol
+	Loose bool // answers do not carry records (ceilings)
+}
+
+func (t Target) network() string { return string(t.Over) }
+
+// Server is a subject that runs.
+type Server struct {
+	Subject *Subject
+	Process *Process
+	Targets map[string]Target // by scenario group: "udp", "tcp", "http", "recursion"
+	Debug   string            // address of its pprof, or ""
+	Close   func()            // more to end than Process; may be nil
+}
+
+// Subject is a server of the table: what it is and how it is started.
+type Subject struct {
+	Name  string
+	About string // one phrase for the report
+	// Groups of scenarios that it takes part in.
+	Groups []string
+	// Start starts it holding h.Names records. A subject that is not installed returns an absentError.
+	Start func(ctx context.Context, h *Host) (*Server, error)
+}
+
+// absentError says how to get what is missing.
+type absentError string
+
+func (e absentError) Error() string { return string(e) }
+
+// subjects is the table of all servers, in the order of their turns: ceilings, ours, peers.
+func subjects() []*Subject {
+	return []*Subject{
+		{Name: "udp-echo", About: "bare echo, same batched system calls", Groups: []string{"udp"}, Start: ceiling("udp", IRP{Flags: ClientFlags, Echo: true}, "udp-echo")},
+		{Name: "udp-reply", About: "bare reply of 288 bytes, same batched system calls", Groups: []string{"udp"}, Start: ceiling("udp", IRP{Flags: ClientFlags, Echo: true}, "udp-reply", "288")},
+		{Name: "udp-plain-echo", About: "bare echo, one system call for each datagram", Groups: []string{"udp"}, Start: ceiling("udp", IRP{Flags: ClientFlags, Echo: true}, "udp-plain-echo")},
+		{Name: "tcp-echo", About: "bare echo of connections", Groups: []string{"tcp"}, Start: ceiling("tcp", IRP{Flags: ClientFlags | KeepConnected, Echo: true}, "tcp-echo")},
+		{Name: "http-bare", About: "bare net/http handler writing the same bytes", Groups: []string{"http"}, Start: startBareHTTP},
+		{Name: "nsd", About: "NSD", Groups: []string{"udp"}, Start: startNSD},
+		{Name: "knot", About: "Knot DNS", Groups: []string{"udp"}, Start: startKnot},
+		{Name: "coredns", About: "CoreDNS, file plugin", Groups: []string{"udp"}, Start: startCoreDNS},
+	}
+}
+
+// ceiling starts this program as one of Serve's, for the group.
+func ceiling(group string, p Protocol, spec ...string) func(context.Context, *Host) (*Server, error) {
+	return func(ctx context.Context, h *Host) (*Server, error) {
+		port, err := h.FreePort()
+		if err != nil {
+			return nil, err
+		}
+		addr := loopback(port)
+		full := spec[0] + " " + addr.String()
+		for _, s := range spec[1:] {
+			full += " " + s
+		}
+		proc, err := h.Spawn(nil, append(append([]string(nil), h.Self...), full)...)
+		if err != nil {
+			return nil, err
+		}
+		t := Target{Over: UDP, Addr: addr, Proto: p, Loose: true}
+		if group != "udp" {
+			t.Over = TCP
+		}
+		s := &Server{Process: proc, Targets: map[string]Target{group: t}}
+		return s, h.await(ctx, proc, t, 20*time.Second)
+	}
+}
+
+// startBareHTTP answers with what our own server answers for a record; without ours, with as many bytes of the same kind.
+func startBareHTTP(ctx context.Context, h *Host) (*Server, error) {
+	file := filepath.Join(h.dir, "answer.json")
+	if err := os.WriteFile(file, jsonAnswer(0), 0o644); err != nil {
+		return nil, err
+	}
+	return ceiling("http", HTTP{Host: "localhost"}, "http-bare", file)(ctx, h)
+}
+
+// jsonAnswer is the body with which the HTTP JSON API answers record n.
+func jsonAnswer(n uint64) []byte {
+	b := fmt.Appendf(nil, `{"responseCode":1,"handle":"%s","values":[`, AppendHandle(nil, n))
+	for i, v := range valuesOf(n) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, `{"index":%d,"type":"%s","data":{"format":"string","value":"%s"},"ttl":86400,"timestamp":"2023-11-14T22:13:20Z"}`,
+			v.index, v.typ, v.data)
+	}
+	return append(b, "]}"...)
+}
+
+// zoneFile writes the peers' zone once and keeps it for later runs.
+func (h *Host) zoneFile() (string, error) {
+	name := filepath.Join(h.Work, fmt.Sprintf("bench-%d.zone", h.Names))
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	h.sayf("writing the peers' zone of %d names", h.Names)
+	f, err := os.Create(name + ".part")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if err := WriteZone(f, h.Names); err != nil {
+		return "", err
+	}
+	if err := f.Close(); err != nil {
+		return "", err
+	}
+	return name, os.Rename(name+".part", name)
+}
+
+// peer starts a DNS server: configuration from the zone file and port, then argv.
+func (h *Host) peer(ctx context.Context, name, config string, argv ...string) (*Server, error) {
+	port, err := h.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	zone, err := h.zoneFile()
+	if err != nil {
+		return nil, err
+	}
+	if zone, err = filepath.Abs(zone); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(filepath.Join(h.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	// A peer may drop its rights, and would then not reach a folder that only we may enter.
+	if err := os.Chmod(h.dir, 0o755); err != nil {
+		return nil, err
+	}
+	vars := map[string]string{"PORT": strconv.Itoa(port), "ZONE": Zone, "FILE": zone, "DIR": dir}
+	expand := func(s string) string { return os.Expand(s, func(k string) string { return vars[k] }) }
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(expand(config)), 0o644); err != nil {
+		return nil, err
+	}
+	for i := range argv {
+		argv[i] = expand(argv[i])
+	}
+	proc, err := h.Spawn(nil, argv...)
+	if err != nil {
+		return nil, err
+	}
+	t := Target{Over: UDP, Addr: loopback(port), Proto: DNS{}}
+	s := &Server{Process: proc, Targets: map[string]Target{"udp": t}}
+	return s, h.await(ctx, proc, t, 3*time.Minute)
+}
+
+// installed finds a program in the path or where Debian keeps daemons.
+func installed(name, cure string) (string, error) {
+	if p, err := exec.LookPath(name); err == nil {
+		return p, nil
+	}
+	if p, err := exec.LookPath("/usr/sbin/" + name); err == nil {
+		return p, nil
+	}
+	return "", absentError(cure)
+}
+
+func startNSD(ctx context.Context, h *Host) (*Server, error) {
+	bin, err := installed("nsd", "apt-get install nsd")
+	if err != nil {
+		return nil, err
+	}
+	// Its rate limit would take the load for an attack.
+	return h.peer(ctx, "nsd", `
+server:
+  server-count: 1
+  ip-address: 127.0.0.1@${PORT}
+  do-ip6: no
+  username: ""
+  database: ""
+  zonesdir: "${DIR}"
+  pidfile: "${DIR}/nsd.pid"
+  xfrdfile: "${DIR}/xfrd.state"
+  zonelistfile: "${DIR}/zone.list"
+  xfrdir: "${DIR}"
+  rrl-ratelimit: 0
+  rrl-whitelist-ratelimit: 0
+  minimal-responses: yes
+remote-control:
+  control-enable: no
+zone:
+  name: "${ZONE}"
+  zonefile: "${FILE}"
+`, bin, "-d", "-c", "${DIR}/config")
+}
+
+func startKnot(ctx context.Context, h *Host) (*Server, error) {
+	bin, err := installed("knotd", "apt-get install knot")
+	if err != nil {
+		return nil, err
+	}
+	return h.peer(ctx, "knot", `
+server:
+    rundir: "${DIR}"
+    listen: 127.0.0.1@${PORT}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+database:
+    storage: "${DIR}"
+control:
+    listen: "${DIR}/knot.sock"
+log:
+  - target: stderr
+    any: warning
+zone:
+  - domain: "${ZONE}"
+    file: "${FILE}"
+    zonefile-load: whole
+    zonefile-sync: -1
+    journal-content: none
+    semantic-checks: off
+`, bin, "-c", "${DIR}/config")
+}
+
+// coreDNS is what is built when Options.Build allows it.
+const coreDNS = "github.com/coredns/coredns@v1.15.0"
+
+func startCoreDNS(ctx context.Context, h *Host) (*Server, error) {
+	work, err := filepath.Abs(h.Work)
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(work, "bin", "coredns")
+	if _, err := os.Stat(bin); err != nil {
+		if bin, err = exec.LookPath("coredns"); err != nil {
+			if !h.Build {
+				return nil, absentError("fujie bench --build builds it: GOBIN=" + filepath.Join(work, "bin") + " go install " + coreDNS)
+			}
+			h.sayf("building %s (some minutes, once)", coreDNS)
+			p, err := h.SpawnWide([]string{"GOBIN=" + filepath.Join(work, "bin"), "CGO_ENABLED=0", "GOFLAGS=-mod=mod"}, "go", "install", coreDNS)
+			if err != nil {
+				return nil, absentError("Go is needed to build it")
+			}
+			if _, err := p.Wait(ctx); err != nil {
+				return nil, fmt.Errorf("building CoreDNS: %w", err)
+			}
+			bin = filepath.Join(work, "bin", "coredns")
+		}
+	}
+	return h.peer(ctx, "coredns", `
+${ZONE}:${PORT} {
+  bind 127.0.0.1
+  file ${FILE} {
+    reload 0
+  }
+}
+`, bin, "-conf", "${DIR}/config")
+}
