@@ -38,11 +38,11 @@ func appendPacket(dst, msg []byte, i int) []byte {
 	return append(dst, msg[start:min(start+MaxPiece, len(msg))]...)
 }
 
-// appendHint appends the packet that sends a client to TCP instead of a message of n bytes with envelope. request is
-// the envelope to answer.
-func appendHint(dst []byte, request *Envelope, n int) []byte {
-	return AppendEnvelope(dst, &Envelope{Version: request.Speak(), Suggested: Latest, Truncated: true,
-		Session: request.Session, Request: request.Request, Length: uint32(max(n-envelopeSize, MaxPiece+1))})
+// appendHint appends the packet that sends a client to TCP instead of a message of n bytes with envelope. e is the
+// envelope of that message, or of the request.
+func appendHint(dst []byte, e *Envelope, n int) []byte {
+	return AppendEnvelope(dst, &Envelope{Version: e.Version, Suggested: Latest, Truncated: true,
+		Session: e.Session, Request: e.Request, Length: uint32(max(n-envelopeSize, MaxPiece+1))})
 }
 
 // isHint reports whether a packet with this envelope says "come over TCP": it is of a longer message and carries none
