@@ -233,4 +233,3 @@ func endpoint(n *NodeState) (record.Endpoint, error) {
 	e.Protocol = record.TCP
 	return e, nil
 }
-

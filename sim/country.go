@@ -583,4 +583,3 @@ func (p *process) failed() <-chan error {
 	}()
 	return out
 }
-
