@@ -45,6 +45,7 @@ type emitter func(msg []byte, more bool) error
 type request struct {
 	*Message // the request itself; after a challenge the one that was challenged
 	s        *Server
+	whole    context.Context // without the limit on one request's time; for lists, which take as long as they take
 	ch       *channel
 	emit     emitter
 
