@@ -28,12 +28,13 @@ import (
 
 // Options of a run. The zero value measures everything that this machine has, and writes no files.
 type Options struct {
-	// Fujie is the program that is measured. Default: the program that runs.
-	Fujie string
-	// Only names the scenarios to run: "udp-32", "udp" for all that begin so, or a path.Match pattern. Default: all.
-	Only []string
+	// Program is the fujie that is measured. Default: the program that runs.
+	Program string
+	// Only names the scenarios to run, separated by commas: "udp-32", "udp" for all that begin so, or a path.Match
+	// pattern. Default: all.
+	Only string
 	// Subjects names the servers to run, in the same way. Default: all that are installed.
-	Subjects []string
+	Subjects string
 	// Quick makes a run of a minute that shows whether everything works; its figures are not to be published.
 	Quick bool
 	// Names is the number of records that every server holds. Default 1,000,000.
@@ -44,20 +45,16 @@ type Options struct {
 	Rounds int
 	// Turn is how long one turn is measured, after Warm of the same load that does not count. Default 3 s and 500 ms.
 	Turn, Warm time.Duration
-	// Results is the folder that receives the report and profiles. Default: none is written.
-	Results string
-	// Work is a folder for zones, stores and built peers; what costs long to make is kept there and used again.
-	// Default: a folder under the system's temporary one.
+	// Out is the folder that receives the report, and below it the profiles of each server that has a debug address,
+	// taken in a turn that does not count. Default: none is written.
+	Out string
+	// Work is a folder for zones, stores and built peers; what takes long to make is kept there and used again. It
+	// needs 10 GB. Default: a folder in the user's cache.
 	Work string
-	// Profile takes a CPU and a heap profile of each server that has a debug address, in a turn that does not count.
-	Profile bool
-	// Build allows fetching and building the peers that come through the Go module proxy (CoreDNS).
-	Build bool
-	// Self is the command that serves a ceiling when its specification is appended (see Serve).
-	// Default: this program with "bench --serve".
+	// Self is the command that runs Run again, as one of the ceilings. Default: this program with "bench".
 	Self []string
-	// Commit and Command stand in the report. Defaults: the commit this program was built from, and its command line.
-	Commit, Command string
+	// Version and Command stand in the report. Defaults: the commit this program was built from, and its command line.
+	Version, Command string
 	// Now is the clock of the report's date. Default time.Now. (What is measured is measured by the machine's own.)
 	Now func() time.Time
 }
@@ -67,11 +64,11 @@ func (o Options) withDefaults() (Options, error) {
 	if err != nil {
 		return o, problem.Wrap(err, problem.Internal, "cannot find the path of this program", "找不到本程序的路径")
 	}
-	if o.Fujie == "" {
-		o.Fujie = exe
+	if o.Program == "" {
+		o.Program = exe
 	}
 	if len(o.Self) == 0 {
-		o.Self = []string{exe, "bench", "--serve"}
+		o.Self = []string{exe, "bench"}
 	}
 	if o.Quick {
 		set(&o.Names, 20_000)
@@ -85,13 +82,26 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.Rounds, 5)
 	set(&o.Turn, 3*time.Second)
 	set(&o.Warm, 500*time.Millisecond)
-	set(&o.Work, filepath.Join(os.TempDir(), "fujie-bench"))
-	set(&o.Commit, builtFrom())
+	if o.Work == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			cache = os.TempDir()
+		}
+		o.Work = filepath.Join(cache, "fujie-bench")
+	}
+	if o.Work, err = filepath.Abs(o.Work); err != nil {
+		return o, problem.Wrap(err, problem.Internal, "the working folder has no path", "工作目录没有有效路径")
+	}
+	commit := builtFrom()
+	if o.Version != "" && o.Version != commit {
+		commit = o.Version + " (" + commit + ")"
+	}
+	o.Version = commit
 	set(&o.Command, strings.Join(os.Args, " "))
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	for _, p := range slices.Concat(o.Only, o.Subjects) {
+	for _, p := range append(patterns(o.Only), patterns(o.Subjects)...) {
 		if _, err := path.Match(p, ""); err != nil {
 			return o, problem.New(problem.BadRequest, "%q is no pattern: write names such as udp-32 or udp-*",
 				"%q 不是有效的匹配模式：请写 udp-32 或 udp-* 之类的名称", p)
@@ -110,16 +120,27 @@ func set[T comparable](v *T, def T) {
 
 // wanted reports whether the name matches one of the patterns, or there are none. A pattern also stands for the names
 // that begin with it and a dash: "udp" for "udp-1" and "udp-32".
-func wanted(name string, patterns []string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
+func wanted(name, list string) bool {
+	all := patterns(list)
+	return len(all) == 0 || slices.ContainsFunc(all, func(p string) bool {
 		ok, _ := path.Match(p, name)
 		return ok || strings.HasPrefix(name, p+"-")
 	})
 }
 
-// Run measures, says on w what it does, prints the report there and writes it to o.Results. It returns an error when the
+func patterns(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// ceilingEnv makes a process started by Run serve a ceiling; its value is the specification.
+const ceilingEnv = "FUJIE_BENCH_CEILING"
+
+// Run measures, says on w what it does, prints the report there and writes it to o.Out. It returns an error when the
 // bench could not be run, or a server gave wrong answers; a figure below its target is reported and is no error.
 func Run(ctx context.Context, o Options, w io.Writer) error {
+	if spec := os.Getenv(ceilingEnv); spec != "" {
+		return Serve(ctx, spec, w)
+	}
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
@@ -131,7 +152,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	defer h.close()
 	began := o.Now()
 	r := Report{
-		Date: began.UTC().Truncate(time.Second), Commit: o.Commit, Command: o.Command, Quick: o.Quick,
+		Date: began.UTC().Truncate(time.Second), Commit: o.Version, Command: o.Command, Quick: o.Quick,
 		Machine: machine(), Names: o.Names, Rounds: o.Rounds, Turn: o.Turn.String(),
 		Layout: h.layout.String(),
 	}
@@ -164,8 +185,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err := r.WriteMarkdown(w); err != nil {
 		return err
 	}
-	if o.Results != "" {
-		if err := r.save(o.Results); err != nil {
+	if o.Out != "" {
+		if err := r.save(o.Out); err != nil {
 			return err
 		}
 	}

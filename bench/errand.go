@@ -45,7 +45,7 @@ func (h *Host) bareIngest(ctx context.Context, n uint64) (Ingest, error) {
 	var in Ingest
 	dir := filepath.Join(h.dir, "pebble-bare")
 	defer os.RemoveAll(dir)
-	p, err := h.SpawnWide(nil, append(append([]string(nil), h.Self...), fmt.Sprintf("pebble-bare %s %d %d", dir, n, batch))...)
+	p, err := h.SpawnWide([]string{fmt.Sprintf("%s=pebble-bare %s %d %d", ceilingEnv, dir, n, batch)}, h.Self...)
 	if err != nil {
 		return in, err
 	}

@@ -33,11 +33,11 @@ type Host struct {
 
 func newHost(o Options, w io.Writer) (*Host, error) {
 	if err := os.MkdirAll(o.Work, 0o755); err != nil {
-		return nil, problem.Wrap(err, problem.Full, "cannot make the folder %s; choose another with --work", "无法创建目录 %s；请用 --work 另选", o.Work)
+		return nil, problem.Wrap(err, problem.Full, "cannot make the folder %s: make room, or give it to this user", "无法创建目录 %s：请腾出空间或授予权限", o.Work)
 	}
 	dir, err := os.MkdirTemp(o.Work, "run-")
 	if err != nil {
-		return nil, problem.Wrap(err, problem.Full, "cannot make a folder in %s; choose another with --work", "无法在 %s 中创建目录；请用 --work 另选", o.Work)
+		return nil, problem.Wrap(err, problem.Full, "cannot make a folder in %s: make room, or give it to this user", "无法在 %s 中创建目录：请腾出空间或授予权限", o.Work)
 	}
 	h := &Host{Options: o, layout: newLayout(), say: w, dir: dir, ports: map[int]bool{}}
 	if err := pinSelf(h.layout.load); err != nil {

@@ -137,7 +137,7 @@ func (sc Scenario) measure(ctx context.Context, h *Host, servers []*Server, r *R
 		}
 	}
 	r.Tables = append(r.Tables, table)
-	if h.Profile && h.Results != "" {
+	if h.Out != "" && !h.Quick {
 		for i, s := range field {
 			if s.Debug != "" && failed[i] == nil {
 				sc.profile(ctx, h, s, &fresh[i], r)
@@ -188,7 +188,7 @@ func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, fresh *uint64, 
 func (sc Scenario) profile(ctx context.Context, h *Host, s *Server, fresh *uint64, r *Report) {
 	const seconds = 5
 	done := make(chan error, 1)
-	dir := filepath.Join(h.Results, "profiles")
+	dir := filepath.Join(h.Out, "profiles")
 	go func() { done <- fetchProfiles(ctx, s.Debug, dir, sc.Name+"-"+s.Subject.Name, seconds) }()
 	_, err := sc.turn(ctx, h, s, fresh, (seconds+1)*time.Second)
 	if perr := <-done; err == nil {

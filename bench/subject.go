@@ -79,7 +79,7 @@ func ceiling(group string, p Protocol, spec ...string) func(context.Context, *Ho
 		for _, s := range spec[1:] {
 			full += " " + s
 		}
-		proc, err := h.Spawn(nil, append(append([]string(nil), h.Self...), full)...)
+		proc, err := h.Spawn([]string{ceilingEnv + "=" + full}, h.Self...)
 		if err != nil {
 			return nil, err
 		}
@@ -145,13 +145,7 @@ func (h *Host) peer(ctx context.Context, name, config string, argv ...string) (*
 	if err != nil {
 		return nil, err
 	}
-	if zone, err = filepath.Abs(zone); err != nil {
-		return nil, err
-	}
-	dir, err := filepath.Abs(filepath.Join(h.dir, name))
-	if err != nil {
-		return nil, err
-	}
+	dir := filepath.Join(h.dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -245,29 +239,26 @@ zone:
 `, bin, "-c", "${DIR}/config")
 }
 
-// coreDNS is what is built when Options.Build allows it.
+// coreDNS is fetched through the Go module proxy and built, once.
 const coreDNS = "github.com/coredns/coredns@v1.15.0"
 
 func startCoreDNS(ctx context.Context, h *Host) (*Server, error) {
-	work, err := filepath.Abs(h.Work)
-	if err != nil {
-		return nil, err
-	}
-	bin := filepath.Join(work, "bin", "coredns")
+	bins := filepath.Join(h.Work, "bin")
+	bin := filepath.Join(bins, "coredns")
 	if _, err := os.Stat(bin); err != nil {
 		if bin, err = exec.LookPath("coredns"); err != nil {
-			if !h.Build {
-				return nil, absentError("fujie bench --build builds it: GOBIN=" + filepath.Join(work, "bin") + " go install " + coreDNS)
+			if h.Quick {
+				return nil, absentError("a run that is not quick builds it; or GOBIN=" + bins + " go install " + coreDNS)
 			}
-			h.sayf("building %s (some minutes, once)", coreDNS)
-			p, err := h.SpawnWide([]string{"GOBIN=" + filepath.Join(work, "bin"), "CGO_ENABLED=0", "GOFLAGS=-mod=mod"}, "go", "install", coreDNS)
+			h.sayf("  building %s (some minutes, once)", coreDNS)
+			p, err := h.SpawnWide([]string{"GOBIN=" + bins, "CGO_ENABLED=0", "GOFLAGS="}, "go", "install", coreDNS)
 			if err != nil {
-				return nil, absentError("Go is needed to build it")
+				return nil, absentError("Go is needed to build it: https://go.dev/dl")
 			}
 			if _, err := p.Wait(ctx); err != nil {
 				return nil, fmt.Errorf("building CoreDNS: %w", err)
 			}
-			bin = filepath.Join(work, "bin", "coredns")
+			bin = filepath.Join(bins, "coredns")
 		}
 	}
 	return h.peer(ctx, "coredns", `
