@@ -21,10 +21,11 @@ const (
 
 // try is one way to ask one server.
 type try struct {
-	site *site
-	at   record.Endpoint
-	rest bool // it failed of late
-	lame bool // it lately said that it does not answer for this
+	site   *site
+	server *record.Server
+	at     record.Endpoint
+	rest   bool // it failed of late
+	lame   bool // it lately said that it does not answer for this
 }
 
 // outcome is what a round of questions came to: an entry, a referral, or an error.
@@ -63,7 +64,7 @@ func (r *Recursor) tries(sites []*site, zone string, name id.ID, primary bool, n
 			if len(w.tries) == 0 || w.rest && !(rest || lame) {
 				w.score, w.rest = score, rest || lame
 			}
-			w.tries = append(w.tries, try{s, e, rest, lame})
+			w.tries = append(w.tries, try{s, v, e, rest, lame})
 		}
 		if len(w.tries) > 0 {
 			slices.SortStableFunc(w.tries, func(a, b try) int { return bools(a.rest || a.lame, b.rest || b.lame) })
@@ -144,6 +145,7 @@ type inquiry struct {
 	bogus   error
 	trouble []string // what the others said, for people
 	spent   error    // the budget was
+	lame    []*record.Server
 }
 
 // inquire asks the sites about name until one answer can be believed. A server that is late is not given up at once:
@@ -161,8 +163,8 @@ func (r *Recursor) inquire(a asker, by *authority, sites []*site, name id.ID, h 
 	late := time.NewTimer(time.Hour)
 	defer late.Stop()
 	launch := func() bool {
-		for next < len(list) && q.absent != nil && !list[next].site.isPrimary() {
-			next++ // only a primary is worth asking now
+		for next < len(list) && !q.worth(&list[next]) {
+			next++
 		}
 		if next >= len(list) || open >= maxOpen || ctx.Err() != nil {
 			return false
@@ -194,6 +196,20 @@ func (r *Recursor) inquire(a asker, by *authority, sites []*site, name id.ID, h 
 		}
 	}
 	return q.verdict(refused)
+}
+
+// worth reports whether a try may still help: another way into a server that does not answer for the name does not, and
+// once a mirror has called it absent only a primary does.
+func (q *inquiry) worth(t *try) bool {
+	return !slices.Contains(q.lame, t.server) && (q.absent == nil || t.site.isPrimary())
+}
+
+// setLame notes that a server does not answer for what it was asked, over whatever protocol.
+func (q *inquiry) setLame(t *try, now time.Time) {
+	q.lame = append(q.lame, t.server)
+	for _, e := range t.server.Endpoints(false) {
+		q.r.servers.setLame(at(e), q.by.name, now)
+	}
 }
 
 func (q *inquiry) query() record.Query {
@@ -230,14 +246,14 @@ func (r *Recursor) question(ctx context.Context, n int, e record.Endpoint, q rec
 func (q *inquiry) judge(p reply) (outcome, bool) {
 	r, t := q.r, &q.list[p.try]
 	now := r.c.Now()
-	st := step{at: p.at, took: p.took, asked: t.at.String(), name: q.name.String(), outcome: outcomeOf(len(p.answer.Values), p.err), trust: q.by.trust}
+	st := step{at: p.at, took: p.took, asked: t.at.String(), name: q.name.String(), outcome: outcomeOf(len(p.answer.Values), p.err)}
 	defer func() { q.a.steps.add(st) }()
 	kind := problem.KindOf(p.err)
 	switch f := p.answer.Referral; {
 	case f != nil && (p.err == nil || kind == problem.Referral || kind == problem.NotHere || kind == problem.NotFound):
 		if q.by.trust == record.Secure && !(p.answer.Certified && t.site.proven) {
 			err := problem.New(problem.Bogus, "the referral to %s is not signed by the server, though %s signs all it answers", "转介到 %s 的答复未经服务器签名，而 %s 的答复均应签名", cmp.Or(f.Name, "other servers"), q.by.name)
-			st.outcome, st.trust = "bogus: "+err.EN, record.Unchecked
+			st.outcome = "bogus: " + err.EN
 			q.reject(t, err)
 			return outcome{}, false
 		}
@@ -246,7 +262,7 @@ func (q *inquiry) judge(p reply) (outcome, bool) {
 	case p.err == nil && len(p.answer.Values) > 0:
 		e, err := q.believe(t, &p.answer, now)
 		if err != nil {
-			st.outcome, st.trust = "bogus: "+problem.Say(err, problem.English), record.Unchecked
+			st.outcome = "bogus: " + problem.Say(err, problem.English)
 			q.reject(t, err)
 			return outcome{}, false
 		}
@@ -255,10 +271,11 @@ func (q *inquiry) judge(p reply) (outcome, bool) {
 	case p.err == nil || kind == problem.NotFound || kind == problem.NoValues:
 		if q.by.trust == record.Secure && !(p.answer.Certified && t.site.proven) {
 			err := problem.New(problem.Bogus, "that %s has no record is not signed by the server, though %s signs all it answers", "服务器称 %s 无记录，但未签名，而 %s 的答复均应签名", q.name, q.by.name)
-			st.outcome, st.trust = "bogus: "+err.EN, record.Unchecked
+			st.outcome = "bogus: " + err.EN
 			q.reject(t, err)
 			return outcome{}, false
 		}
+		st.trust = q.by.trust
 		e := r.none(q.name, kind == problem.NotFound && p.err != nil, t, &p.answer, q.by, now)
 		if p.answer.Primary || t.site.isPrimary() || !q.primaryLeft(p.try) {
 			return outcome{entry: e}, true
@@ -273,10 +290,11 @@ func (q *inquiry) judge(p reply) (outcome, bool) {
 		}
 	case kind == problem.NotHere:
 		st.outcome = "lame: it does not answer for this"
-		r.servers.setLame(at(t.at), q.by.name, now)
+		q.setLame(t, now)
 	case kind == problem.StaleSite:
 		// It moved on and we have not: the delegation is fetched anew when all the others say so too.
-		r.servers.setLame(at(t.at), q.by.name, now)
+		st.outcome = "its site information is newer than the delegation"
+		q.setLame(t, now)
 	}
 	q.trouble = append(q.trouble, t.at.String()+": "+st.outcome)
 	return outcome{}, false

@@ -216,7 +216,11 @@ func (r *Recursor) make(name id.ID, h how, t *try, an *record.Answer, by *author
 	e := &entry{name: name, values: an.Values, trust: p.trust, primary: an.Primary, certified: an.Certified, source: t.at.String()}
 	e.signed = h.certify || by.trust == record.Secure
 	e.stored = now.Unix()
-	e.expires = e.stored + r.life(an.Values, e.stored)
+	lasting := an.Values
+	if p.added >= 0 {
+		lasting = slices.Delete(slices.Clone(lasting), p.added, p.added+1) // it says itself until when it holds
+	}
+	e.expires = e.stored + r.life(lasting, e.stored)
 	if len(an.Values) == 0 {
 		e.expires = e.stored + int64(r.c.NegativeTTL/time.Second)
 	}

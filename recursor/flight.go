@@ -202,6 +202,7 @@ func (r *Recursor) serveStale(a asker, e *entry) (*entry, bool, error) {
 	r.stats.stale.Add(1)
 	now := r.c.Now()
 	s := e.step(now, 0)
+	s.again = true
 	s.outcome = "found, " + strconv.FormatInt(max(0, now.Unix()-e.expires), 10) + " s past its time"
 	a.steps.add(s)
 	return e, true, nil

@@ -15,6 +15,7 @@ type step struct {
 	asked         string
 	name, outcome string
 	trust         record.Trust
+	again         bool // use of the cache that is to be told though the name was seen before
 }
 
 // steps is what happened so far. The later part of an endless story is left out.
@@ -34,11 +35,17 @@ func (s *steps) join(o steps) {
 	}
 }
 
-// path is the steps as the client sees them: what had happened when it came, for another's sake, is at 0.
+// path is the steps as the client sees them: what had happened when it came, for another's sake, is at 0. That
+// something is looked up in the cache again and again tells nothing, and is left out.
 func (s *search) path() []record.Step {
-	out := make([]record.Step, len(s.steps))
-	for i, st := range s.steps {
-		out[i] = record.Step{At: max(0, st.at.Sub(s.began)), Took: st.took, Asked: st.asked, Name: st.name, Outcome: st.outcome, Trust: st.trust}
+	out := make([]record.Step, 0, len(s.steps))
+	seen := make(map[string]bool)
+	for _, st := range s.steps {
+		if st.asked == "cache" && seen[st.name] && !st.again {
+			continue
+		}
+		seen[st.name] = true
+		out = append(out, record.Step{At: max(0, st.at.Sub(s.began)), Took: st.took, Asked: st.asked, Name: st.name, Outcome: st.outcome, Trust: st.trust})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package recursor
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -155,7 +156,12 @@ type route struct {
 // registered, so that nobody does.
 func (r *Recursor) route(a asker, name id.ID, h how) (*route, *entry, error) {
 	if name == id.Root {
-		return &route{authority: r.hints.own}, nil, nil
+		w := &route{authority: r.hints.own}
+		if old, ok := r.answers.GetIfPresent(name.String()); ok && old.zone != nil {
+			// A key that the root's last record certified may sign its next one: so keys roll while the node runs.
+			w.signers = old.zone.own.signers
+		}
+		return w, nil, nil
 	}
 	z, from := r.root(a, h)
 	prefix, isPrefix := name.Delegated()
@@ -206,11 +212,22 @@ func (r *Recursor) again(a asker, name id.ID, h how, w *route) (*route, bool) {
 		return nil, false
 	}
 	e, _, err := r.get(a, w.from, how{fresh: true, depth: h.depth})
-	if err != nil || e.zone == nil || ok && slices.Equal(e.block, old.block) {
+	if err != nil || e.zone == nil || ok && old.zone != nil && e.zone.same(old.zone) {
 		return nil, false
 	}
 	next, _, err := r.route(a, name, h)
 	return next, err == nil && next != nil
+}
+
+// same reports whether both lead to the same servers and keys.
+func (z *zone) same(o *zone) bool { return z.own.same(&o.own) && z.below.same(&o.below) }
+
+func (a *authority) same(o *authority) bool {
+	return a.trust == o.trust && slices.Equal(a.services, o.services) &&
+		slices.EqualFunc(a.sites, o.sites, func(x, y *site) bool {
+			return bytes.Equal(record.AppendSite(nil, x.Site), record.AppendSite(nil, y.Site))
+		}) &&
+		slices.EqualFunc(a.signers, o.signers, func(x, y signer) bool { return x.owner == y.owner && x.key.Equal(y.key) })
 }
 
 // leastAge is how old, in seconds, a delegation must be before a failure makes us ask for it again.
