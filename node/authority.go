@@ -79,7 +79,7 @@ func (n *Node) openRegistry(ctx context.Context) (err error) {
 		return err
 	}
 	n.every(renewEvery, func(ctx context.Context) {
-		if err := n.registry.Renew(ctx); err != nil {
+		if _, err := n.registry.Renew(ctx); err != nil {
 			n.log.Error("signatures could not be renewed", "err", err)
 		}
 	})

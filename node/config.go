@@ -71,9 +71,9 @@ type Config struct {
 	// CacheMB is how much memory a recursive node's cache may take, in MiB. Default: 256; 16 on other roles, which ask
 	// little.
 	CacheMB int `yaml:"cache-mb"`
-	// RateLimit is how many UDP answers a second one source network (/24, /56) gets before the rest are slipped to TCP.
-	// Default: 1000. -1 turns it off, which makes the node fit for attacks on third parties.
-	RateLimit int `yaml:"rate-limit"`
+	// RateBytes is how many bytes of UDP answers a second one source network (/24, /56) gets before its clients are sent
+	// to TCP; loopback is exempt. Default: 131072. Danger: -1 turns it off, which makes the node a weapon against third parties.
+	RateBytes int `yaml:"rate-bytes"`
 	// Sockets is how many UDP sockets share the port, one a core. Default: the number of cores, at most 8.
 	Sockets int `yaml:"sockets"`
 	// Debug is an address for profiles and counters (net/http/pprof). Danger: no authentication; loopback only. Default: off.
@@ -203,9 +203,6 @@ func (c *Config) fill() error {
 		if c.Role == Recursive {
 			c.CacheMB = 256
 		}
-	}
-	if c.RateLimit == 0 {
-		c.RateLimit = 1000
 	}
 	if c.Public != "" {
 		if _, err := netip.ParseAddr(c.Public); err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/mirror"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -99,8 +100,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.key, err = EnsureKey(NodeKeyPath(n.cfg.Data), n.cfg.Algorithm); err != nil {
 		return err
 	}
-	n.client = &irp.Client{}
-	n.closes = append(n.closes, n.client.Close)
+	n.client = &irp.Client{Iterative: true, Now: n.now}
+	n.closes = append(n.closes, func() error { n.client.Close(); return nil })
 	return roles[n.cfg.Role](ctx, n)
 }
 
@@ -235,7 +236,7 @@ func (n *Node) describe(primary bool) *record.Site {
 		ip = netip.MustParseAddr(n.cfg.Public)
 	}
 	admin := primary && n.registry != nil
-	s := &record.Site{Version: 1, Major: irp.Major, Minor: irp.Minor, Serial: 1, Primary: primary, Hash: record.HashAll,
+	s := &record.Site{Version: 1, Major: irp.Latest.Major, Minor: irp.Latest.Minor, Serial: 1, Primary: primary, Hash: record.HashAll,
 		Attributes: []record.Attribute{{Name: "desc", Value: n.cfg.Name}}}
 	srv := record.Server{ID: 1, Addr: ip, PublicKey: n.key.Public().Data()}
 	if n.irpAddr.IsValid() {
@@ -261,7 +262,7 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 	}
 	n.irp = &irp.Server{
 		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Secrets: d.secrets, Auth: auth,
-		Site: site, Key: n.key, Recursive: n.registry == nil, RateLimit: n.cfg.RateLimit, Log: n.log, Now: n.now,
+		Site: site, Key: n.key, Recursive: n.registry == nil, Limits: irp.Limits{RateBytes: n.cfg.RateBytes}, Log: n.log, Now: n.now,
 	}
 	n.web = &web.Server{
 		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Feed: d.feed, Secrets: d.secrets, Auth: auth,
@@ -300,5 +301,19 @@ func (n *Node) verifyRemote(ctx context.Context, user record.Ref, nonce, digest,
 		return false, problem.New(problem.AuthError, "the secret key of %s is kept elsewhere, and this node knows no root to find it by",
 			"%s 的口令存放在别处，而本节点没有根提示，无法找到", user.Name)
 	}
-	return n.client.VerifyVia(ctx, n.recursor, user, nonce, digest, signed)
+	name, err := id.ParseHandle(user.Name)
+	if err != nil {
+		return false, err
+	}
+	servers, err := n.client.Find(ctx, n.recursor, name, false)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range servers {
+		var ok bool
+		if ok, err = n.client.VerifyRemote(ctx, s, user, nonce, digest, signed); err == nil {
+			return ok, nil
+		}
+	}
+	return false, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/registry"
 )
 
 // startRoot wires the root: it keeps the records of the top prefixes, signs its own record with its own key, and is
@@ -17,7 +18,7 @@ func startRoot(ctx context.Context, n *Node) error {
 		return err
 	}
 	n.site = n.describe(true)
-	if err := n.registry.Bootstrap(ctx, []*record.Site{n.site}); err != nil {
+	if err := n.registry.Bootstrap(ctx, registry.Delegation{Sites: []*record.Site{n.site}, Keys: anchors(n.prefixKey)}); err != nil {
 		return err
 	}
 	h := n.Hints()

@@ -381,12 +381,9 @@ func (c *checker) resolveBy(ctx context.Context, wire string) (string, error) {
 			defer w.Close()
 			ask = func(q record.Query) (record.Answer, error) { return w.Resolve(ctx, q) }
 		default:
-			server, err := irp.ParseEndpoint(n.IRP)
+			server, err := endpoint(n.IRP, wire == "IRP/TCP")
 			if err != nil {
 				return "", err
-			}
-			if wire == "IRP/TCP" {
-				server.Protocol = record.TCP
 			}
 			ask = func(q record.Query) (record.Answer, error) {
 				return c.country.Access().IRP.Ask(ctx, server, q)
@@ -480,11 +477,10 @@ func (l *liar) Resolve(ctx context.Context, q record.Query) (record.Answer, erro
 // tampered puts a server on the network that changes one value of what it passes on, and asks it.
 func (c *checker) tampered(ctx context.Context) (string, error) {
 	rec := c.state.First(node.Recursive)
-	server, err := irp.ParseEndpoint(rec.IRP)
+	server, err := endpoint(rec.IRP, true)
 	if err != nil {
 		return "", err
 	}
-	server.Protocol = record.TCP
 	key, err := trust.Generate(trust.Ed25519, nil)
 	if err != nil {
 		return "", err

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -59,7 +61,7 @@ func (c *resolveCmd) Run(e *env) error {
 			answer, err = walk.Resolve(ctx, q)
 		} else if answer, err = c.ask(ctx, client, certified(q)); err == nil {
 			// Somebody else's answer, held against the chain from the root's key.
-			answer.Trust, err = walk.Check(ctx, v, answer)
+			answer.Trust, err = walk.Check(ctx, v, answer.Values)
 			answer.Values = withoutMade(answer.Values, q)
 		}
 		return c.show(e, q, answer, err)
@@ -107,14 +109,25 @@ func (c *resolveCmd) ask(ctx context.Context, client *irp.Client, q record.Query
 		defer w.Close()
 		return w.Resolve(ctx, q)
 	}
-	server, err := irp.ParseEndpoint(at)
+	server, err := endpoint(at, c.TCP)
 	if err != nil {
 		return record.Answer{}, err
 	}
-	if c.TCP {
-		server.Protocol = record.TCP
-	}
 	return client.Ask(ctx, server, q)
+}
+
+// endpoint is where HOST:PORT is.
+func endpoint(at string, tcp bool) (record.Endpoint, error) {
+	a, err := net.ResolveUDPAddr("udp", at)
+	if err != nil {
+		return record.Endpoint{}, problem.Wrap(err, problem.BadRequest, "%q is no server; write HOST:PORT, as 127.0.0.1:2641", "%q 不是服务器地址；请写成 主机:端口，例如 127.0.0.1:2641", at)
+	}
+	ap := a.AddrPort()
+	e := record.Endpoint{Addr: netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
+	if tcp {
+		e.Protocol = record.TCP
+	}
+	return e, nil
 }
 
 // walker is a recursor of our own, from the root's hints.
