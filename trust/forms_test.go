@@ -226,7 +226,7 @@ func TestGreedyPEM(t *testing.T) {
 	}
 	block, _ := pem.Decode(b)
 	// 210000 as an INTEGER is 02 03 03 34 50.
-	greedy := bytes.Replace(block.Bytes, []byte{2, 3, 3, 0x34, 0x50}, []byte{2, 3, 0x7f, 0xff, 0xff}, 1)
+	greedy := bytes.Replace(block.Bytes, []byte{2, 3, 3, 0x34, 0x50}, []byte{2, 3, 1, 0, 0}, 1)
 	if _, err := ParsePrivatePEM(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: greedy}), []byte("pw")); err == nil {
 		t.Error("other iterations open the key")
 	}
@@ -484,6 +484,29 @@ func TestSeal(t *testing.T) {
 		if _, err := k.Public().Seal(make([]byte, 5000), nil); !problem.Is(err, problem.TooLarge) {
 			t.Errorf("%s: %v", alg, err)
 		}
+	}
+	// A stranger must not see whether an RSA text had the right padding.
+	k := testKey(t, RSA)
+	sealed, err := k.Public().Seal(text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.OpenSession(sealed); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("%q, %v", got, err)
+	}
+	odd, err := k.Public().Seal([]byte("no session key"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range [][]byte{nil, {1}, sealed[1:], make([]byte, 256), odd} {
+		a, err := k.OpenSession(bad)
+		b, _ := k.OpenSession(bad)
+		if err != nil || len(a) != 36 || !bytes.Equal(a, b) {
+			t.Errorf("%d bytes give %x, %x, %v", len(bad), a, b, err)
+		}
+	}
+	if a, err := testKey(t, SM2).OpenSession(sealed); !problem.Is(err, problem.BadSessionKey) {
+		t.Errorf("%x, %v", a, err)
 	}
 	for _, alg := range []Algorithm{Ed25519, P256} {
 		if _, err := testKey(t, alg).Public().Seal(text, nil); !problem.Is(err, problem.Unsupported) {
