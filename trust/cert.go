@@ -102,6 +102,7 @@ type certClaims struct {
 	Nbf       int64           `json:"nbf"`
 	Iat       int64           `json:"iat"`
 	CA        *bool           `json:"ca,omitempty"`
+	Chain     []string        `json:"chain,omitempty"`
 }
 
 // Cert is an HS_CERT: its issuer says that the subject's key is Key, and what it may sign.
@@ -110,7 +111,8 @@ type Cert struct {
 	Key             PublicKey
 	Perms           []Permission
 	From, Until     time.Time
-	Issued          time.Time // zero when it does not say
+	Issued          time.Time    // zero when it does not say
+	Chain           []record.Ref // where the certificates above may be found, if it says; a hint and no more
 
 	jws *jws
 }
@@ -121,7 +123,7 @@ const maxPerms = 64
 // say, between from and until (whole seconds). Errors: problem.BadValue.
 func Issue(key *PrivateKey, issuer, subject record.Ref, pub PublicKey, perms []Permission, from, until time.Time) ([]byte, error) {
 	exp := until.Unix()
-	c := certClaims{PublicKey: pub.MarshalJWK(), Iss: issuer.String(), Sub: subject.String(), Exp: &exp, Nbf: from.Unix(), Iat: from.Unix()}
+	c := certClaims{PublicKey: pub.MarshalJWK(), Iss: refText(issuer), Sub: refText(subject), Exp: &exp, Nbf: from.Unix(), Iat: from.Unix()}
 	if issuer.IsZero() || subject.IsZero() || pub.IsZero() {
 		return nil, problem.New(problem.BadValue, "a certificate needs an issuer, a subject and the subject's key", "证书须有签发者、主体和主体的公钥")
 	}
@@ -185,6 +187,9 @@ func ParseCert(data []byte) (*Cert, error) {
 	if c.From, c.Until, c.Issued, err = times(cl.Nbf, cl.Exp, cl.Iat); err != nil {
 		return bad(err, "its dates make no sense", "日期不成立")
 	}
+	if c.Chain, err = chainRefs(cl.Chain); err != nil {
+		return bad(err, "its chain makes no sense", "其证书链提示不成立")
+	}
 	if len(cl.Perms) > maxPerms {
 		return bad(nil, "it has %d permissions, over the limit of %d", "有 %d 项权限，超过上限 %d", len(cl.Perms), maxPerms)
 	}
@@ -217,6 +222,31 @@ func times(nbf int64, exp *int64, iat int64) (from, until, issued time.Time, err
 	return from, until, issued, nil
 }
 
+// refText writes a reference as claims have it: index:identifier, or the identifier alone when any index is meant.
+func refText(r record.Ref) string {
+	if r.Index == 0 {
+		return r.Name
+	}
+	return r.String()
+}
+
+// sameSigner reports whether both name the same key; an index may be left open on either side.
+func sameSigner(a, b record.Ref) bool { return a.Covers(b) || b.Covers(a) }
+
+func chainRefs(texts []string) (refs []record.Ref, err error) {
+	if len(texts) > maxPerms {
+		return nil, problem.New(problem.Bogus, "it has %d entries, over the limit of %d", "有 %d 项，超过上限 %d", len(texts), maxPerms)
+	}
+	for _, s := range texts {
+		r, err := record.ParseRef(s)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
+}
+
 func (c *Cert) what() string { return "HS_CERT of " + c.Subject.String() }
 
 // Verify checks that issuer signed the certificate and that it holds at now. The error is of kind problem.Bogus and
@@ -246,7 +276,7 @@ func (c *Cert) Signs(name string) bool { return c.Covers(prefixOf(name) + "/x") 
 // that c may certify for its subject, and that it gives away no more than c has. c itself must have been checked
 // before. The error is of kind problem.Bogus.
 func (c *Cert) Admit(child *Cert, now time.Time) error {
-	if !child.Issuer.Same(c.Subject) {
+	if !sameSigner(child.Issuer, c.Subject) {
 		return problem.New(problem.Bogus, "the %s is issued by %s, not by %s who stands above it", "%s 由 %s 签发，而不是其上级 %s", child.what(), child.Issuer, c.Subject)
 	}
 	if err := child.Verify(c.Key, now); err != nil {
@@ -277,7 +307,7 @@ func VerifyRoot(anchors []PublicKey, c *Cert, now time.Time) error {
 	var err error = problem.New(problem.Bogus, "no root key is configured, so nothing can be verified; give the root's public key", "没有配置根公钥，无法验证；请给出根公钥")
 	for _, a := range anchors {
 		if err = c.Verify(a, now); err == nil {
-			if c.Issuer.Same(c.Subject) && !c.Key.Equal(a) {
+			if sameSigner(c.Issuer, c.Subject) && !c.Key.Equal(a) {
 				return problem.New(problem.Bogus, "the %s is signed by itself, but with another key than its own", "%s 为自签名，但签名密钥与其公钥不符", c.what())
 			}
 			return nil

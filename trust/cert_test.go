@@ -310,6 +310,7 @@ func TestCertClaims(t *testing.T) {
 		"bad issuer":    `"iss":"1:"`,
 		"wrong types":   `"perms":"everything"`,
 		"text as dates": `"nbf":"tomorrow"`,
+		"bad chain":     `"chain":["300:"]`,
 	} {
 		var m map[string]json.RawMessage
 		if err := json.Unmarshal(payload, &m); err != nil {
@@ -352,6 +353,38 @@ func TestIssueRefuses(t *testing.T) {
 		if !problem.Is(err, problem.BadValue) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestOpenIndexes: issuer and subject may be named without an index, and beside them hints where to look.
+func TestOpenIndexes(t *testing.T) {
+	k := testKey(t, Ed25519)
+	jws, err := Issue(k, ref("0.NA/0.NA"), ref("0.NA/88"), k.Public(), PrefixPermissions("0.NA/88"), day0, day90)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := VerifyChain([]PublicKey{k.Public()}, now, jws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := SignRecord(k, ref("300:0.NA/88"), "88/x", someValues(), SignOptions{From: day0, Until: day90})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.VerifyRecord(sig, "88/x", someValues(), true, now); err != nil {
+		t.Error(err)
+	}
+	exp := day90.Unix()
+	hinted, err := signJWS(k, certClaims{PublicKey: k.Public().MarshalJWK(), Iss: "0.NA/88", Sub: "300:0.NA/88.1", Exp: &exp, Chain: []string{"400:0.NA/88", "0.NA/0.NA"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := ParseCert(hinted)
+	if err != nil || len(child.Chain) != 2 || child.Chain[0] != ref("400:0.NA/88") || !child.Issued.IsZero() {
+		t.Fatalf("%+v, %v", child, err)
+	}
+	if err := c.Admit(child, now); err != nil {
+		t.Error(err)
 	}
 }
 

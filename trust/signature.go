@@ -31,14 +31,13 @@ type signatureClaims struct {
 		Alg     string        `json:"alg"`
 		Digests []digestClaim `json:"digests"`
 	} `json:"digests"`
-	Iss   string `json:"iss"`
-	Sub   string `json:"sub"`
-	Exp   *int64 `json:"exp"`
-	Nbf   int64  `json:"nbf"`
-	Iat   int64  `json:"iat"`
-	Scope string `json:"scope,omitempty"`
-	// Chain is what Handle.Net may put beside; certificates are taken from the records themselves.
-	Chain json.RawMessage `json:"chain,omitempty"`
+	Iss   string   `json:"iss"`
+	Sub   string   `json:"sub"`
+	Exp   *int64   `json:"exp"`
+	Nbf   int64    `json:"nbf"`
+	Iat   int64    `json:"iat"`
+	Scope string   `json:"scope,omitempty"`
+	Chain []string `json:"chain,omitempty"`
 }
 
 // Signature is an HS_SIGNATURE: its issuer says what the values of the record Name are.
@@ -48,7 +47,8 @@ type Signature struct {
 	Digest      string // "SHA-256", "SHA-1" or "SM3"
 	Public      bool   // it covers exactly what everybody may read
 	From, Until time.Time
-	Issued      time.Time
+	Issued      time.Time    // zero when it does not say
+	Chain       []record.Ref // where the issuer's certificates may be found, if it says; a hint and no more
 
 	digests map[uint32][]byte
 	jws     *jws
@@ -95,7 +95,7 @@ func SignRecord(key *PrivateKey, issuer record.Ref, name string, values []record
 	if !opts.Until.After(opts.From) || exp > maxTime {
 		return nil, problem.New(problem.BadValue, "a signature from %s until %s holds at no time", "签名有效期 %s 至 %s 不成立", opts.From.UTC().Format(time.RFC3339), opts.Until.UTC().Format(time.RFC3339))
 	}
-	c := signatureClaims{Iss: issuer.String(), Sub: name, Exp: &exp, Nbf: opts.From.Unix(), Iat: opts.From.Unix()}
+	c := signatureClaims{Iss: refText(issuer), Sub: name, Exp: &exp, Nbf: opts.From.Unix(), Iat: opts.From.Unix()}
 	if opts.PublicOnly {
 		c.Scope = "public"
 	}
@@ -143,6 +143,9 @@ func ParseSignature(data []byte) (*Signature, error) {
 	}
 	if s.From, s.Until, s.Issued, err = times(c.Nbf, c.Exp, c.Iat); err != nil {
 		return bad(err, "its dates make no sense", "日期不成立")
+	}
+	if s.Chain, err = chainRefs(c.Chain); err != nil {
+		return bad(err, "its chain makes no sense", "其证书链提示不成立")
 	}
 	if len(c.Digests.Digests) > record.MaxValues {
 		return bad(nil, "it has %d digests, over the limit of %d", "有 %d 个摘要，超过上限 %d", len(c.Digests.Digests), record.MaxValues)
@@ -236,7 +239,7 @@ func (c *Cert) VerifyRecord(data []byte, name string, values []record.Value, com
 	if err != nil {
 		return nil, err
 	}
-	if !s.Issuer.Same(c.Subject) {
+	if !sameSigner(s.Issuer, c.Subject) {
 		return nil, problem.New(problem.Bogus, "the %s is issued by %s, not by %s", "%s 由 %s 签发，而不是 %s", s.what(), s.Issuer, c.Subject)
 	}
 	if !c.Covers(name) {
