@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -326,6 +328,8 @@ func (g *group) build(below *flight) error {
 		return err
 	}
 	g.batch.Reset()
+	// In the order of the keys: the store then looks them up and files them with far fewer steps.
+	slices.SortFunc(g.order, func(a, b *cell) int { return bytes.Compare(a.key, b.key) })
 	for _, c := range g.order {
 		if c.now != nil && string(c.now) == string(c.was) && c.was != nil {
 			continue
