@@ -123,6 +123,22 @@ func TestHandleFile(t *testing.T) {
 	}
 }
 
+func TestSM2HandleFileLayouts(t *testing.T) {
+	k := testKey(t, SM2)
+	text := mustPEM(t, k)
+	head := record.AppendString([]byte{0, 0, 0, 1}, sm2Priv)
+	for name, rest := range map[string][]byte{
+		"flags":            append([]byte{0, 0}, text...),
+		"bare":             text,
+		"length":           record.AppendString(nil, text),
+		"flags and length": append([]byte{0, 0}, record.AppendString(nil, text)...),
+	} {
+		if got, err := ParsePrivate(append(bytes.Clone(head), rest...), nil); err != nil || !got.Equal(k) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestOldHandleEncryption(t *testing.T) {
 	k := testKey(t, RSA)
 	plain, err := k.handlePayload()

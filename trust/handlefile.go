@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
@@ -273,14 +274,16 @@ func parseHandlePayload(b []byte) (*PrivateKey, error) {
 	}
 	// Some writers put two bytes of flags behind the type. No field is empty, so four zero bytes are flags and the
 	// upper half of a length.
-	if len(rest) > 4 && rest[0] == 0 && rest[1] == 0 && (binary.BigEndian.Uint32(rest) == 0 || string(typ) == sm2Priv) {
+	if len(rest) > 4 && binary.BigEndian.Uint32(rest) == 0 {
 		rest = rest[2:]
 	}
 	if string(typ) == sm2Priv {
-		if s, tail, ok := handleString(rest); ok && len(tail) == 0 {
-			rest = s
+		// Flags, a length, both or neither may stand before the text.
+		i := bytes.Index(rest, []byte("-----BEGIN "))
+		if i < 0 || i > 6 {
+			return damaged()
 		}
-		k, err := ParsePrivatePEM(rest, nil)
+		k, err := ParsePrivatePEM(rest[i:], nil)
 		if err == nil && k.pub.alg != SM2 {
 			return damaged()
 		}
@@ -332,4 +335,16 @@ func pbkdf2SHA1(secret, salt []byte, iterations, size int) []byte {
 		out = append(out, t...)
 	}
 	return out[:size]
+}
+
+// handleString reads u32 length and that many bytes.
+func handleString(b []byte) (s, rest []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, nil, false
+	}
+	n := binary.BigEndian.Uint32(b)
+	if uint64(n) > uint64(len(b)-4) {
+		return nil, nil, false
+	}
+	return b[4 : 4+n], b[4+n:], true
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/dsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"encoding/binary"
 	"encoding/pem"
 	"math/big"
 
@@ -212,16 +211,4 @@ func ParsePublicPEM(text []byte) (PublicKey, error) {
 		return PublicKey{}, badKey(nil, "the PEM text holds a %s where a PUBLIC KEY is wanted", "PEM 文本中是 %s，此处需要 PUBLIC KEY", clip(seen))
 	}
 	return PublicKey{}, badKey(nil, "this is no PEM text with a PUBLIC KEY block", "这不是含有 PUBLIC KEY 文本块的 PEM 文本")
-}
-
-// handleString reads u32 length and that many bytes, for the private key files below.
-func handleString(b []byte) (s, rest []byte, ok bool) {
-	if len(b) < 4 {
-		return nil, nil, false
-	}
-	n := binary.BigEndian.Uint32(b)
-	if uint64(n) > uint64(len(b)-4) {
-		return nil, nil, false
-	}
-	return b[4 : 4+n], b[4+n:], true
 }
