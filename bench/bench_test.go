@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -481,14 +481,30 @@ func TestLoadPicksFromItsNames(t *testing.T) {
 	c := l.newClient(0, IRP{}, time.Now())
 	seen := map[uint64]bool{}
 	for range 200 {
-		seen[c.pick()] = true
+		n, more := c.pick()
+		if !more {
+			t.Fatal("no more")
+		}
+		seen[n] = true
 	}
 	if len(seen) != 3 || !seen[0] || !seen[2] {
 		t.Errorf("picked %v", seen)
 	}
-	l.Pick = func(client int, _ *rand.Rand) func() uint64 { return func() uint64 { return uint64(client) } }
-	if got := l.newClient(7, IRP{}, time.Now()).pick(); got != 7 {
-		t.Errorf("picked %d", got)
+}
+
+// Asking for each record once ends by itself, and misses none.
+func TestLoadOnce(t *testing.T) {
+	echo := IRP{Flags: ClientFlags, Echo: true}
+	target := Target{Over: UDP, Addr: ceilingAt(t, "udp-echo"), Proto: echo}
+	untilAnswers(t, target)
+	var asked atomic.Uint64
+	l := Load{Clients: 3, Window: 4, Names: 1000, Once: &asked, Turn: time.Hour}
+	o, err := l.RunUDP(t.Context(), target.Addr, echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Answers != 1000 || o.Took >= time.Hour || asked.Load() < 1000 {
+		t.Errorf("%d answers in %v", o.Answers, o.Took)
 	}
 }
 

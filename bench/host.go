@@ -29,6 +29,9 @@ type Host struct {
 	dir    string // of this run; removed in the end
 	ports  map[int]bool
 	procs  int // GOMAXPROCS before the run
+
+	// What our own server answers for record 0, once it runs; the ceilings that start after it write as much.
+	udpAnswer, httpAnswer []byte
 }
 
 func newHost(o Options, w io.Writer) (*Host, error) {
@@ -98,24 +101,41 @@ func (h *Host) Spawn(env []string, argv ...string) (*Process, error) {
 	if n := len(h.layout.server); n > 0 {
 		env = append([]string{"GOMAXPROCS=" + strconv.Itoa(n)}, env...)
 	}
-	return h.spawn(h.layout.server, env, argv)
+	return h.spawn(h.layout.server, env, argv, nil)
 }
 
 // SpawnWide starts a program that may use every processor.
 func (h *Host) SpawnWide(env []string, argv ...string) (*Process, error) {
-	return h.spawn(h.layout.all, env, argv)
+	return h.spawn(h.layout.all, env, argv, nil)
 }
 
-func (h *Host) spawn(cpus []int, env, argv []string) (*Process, error) {
+// spawn starts a program that reads what feed writes, when there is one.
+func (h *Host) spawn(cpus []int, env, argv []string, feed func(io.Writer) error) (*Process, error) {
 	p := &Process{cmd: exec.Command(argv[0], argv[1:]...), out: &tail{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = h.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	var in io.WriteCloser
+	if feed != nil {
+		var err error
+		if in, err = p.cmd.StdinPipe(); err != nil {
+			return nil, err
+		}
+	}
 	if err := startOn(p.cmd, cpus); err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "cannot start %s", "无法启动 %s", argv[0])
 	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		if feed != nil {
+			_ = feed(in) // it fails when the program ends before its input, and then says why itself
+			in.Close()
+		}
+	}()
 	go func() {
 		p.err = p.cmd.Wait()
+		<-fed
 		close(p.done)
 	}()
 	return p, nil
@@ -146,8 +166,18 @@ func (p *Process) Wait(ctx context.Context) (string, error) {
 	return p.out.String(), nil
 }
 
-func (p *Process) stat() procStat {
-	s, err := statOf(p.cmd.Process.Pid)
+func (p *Process) stat() procStat { return statOrNone(p.cmd.Process.Pid) }
+
+// stat is of the process that answers.
+func (s *Server) stat() procStat {
+	if s.Pid != 0 {
+		return statOrNone(s.Pid)
+	}
+	return s.Process.stat()
+}
+
+func statOrNone(pid int) procStat {
+	s, err := statOf(pid)
 	if err != nil {
 		return procStat{}
 	}
@@ -216,11 +246,11 @@ func (t Target) ask(ctx context.Context, n uint64, patience time.Duration) (answ
 func (h *Host) await(ctx context.Context, p *Process, t Target, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	pause := time.NewTicker(20 * time.Millisecond)
+	pause := time.NewTicker(2 * time.Millisecond)
 	defer pause.Stop()
 	var last error
 	for {
-		answer, right, err := t.ask(ctx, 0, time.Second)
+		answer, right, err := t.ask(ctx, 0, 500*time.Millisecond)
 		if right {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/wire/burst"
@@ -20,9 +21,11 @@ import (
 type Load struct {
 	Clients int
 	Window  int // at most 256
-	// Pick makes the chooser of records for a client. Nil: any of the first Names, each as likely.
-	Pick  func(client int, r *rand.Rand) func() uint64
+	// Names is how many records there are to ask for; any, each as likely.
 	Names uint64
+	// Once, if not nil, counts the records asked for so far: the clients together ask for each record from there to
+	// Names once, and end when none is left.
+	Once *atomic.Uint64
 
 	Warm, Turn time.Duration
 	// Patience is how long an answer over UDP may take before its question counts as lost and another is asked.
@@ -55,10 +58,12 @@ func (o *Outcome) merge(c *client) {
 type client struct {
 	load  *Load
 	proto Protocol
-	pick  func() uint64
+	pick  func() (n uint64, more bool)
 
 	slots   []slot
-	head    int // the oldest slot, for protocols that answer in order
+	open    int           // questions without an answer yet
+	ended   time.Duration // since base
+	head    int           // the oldest slot, for protocols that answer in order
 	base    time.Time
 	from    time.Duration // counting starts
 	until   time.Duration // and ends, since base
@@ -72,6 +77,7 @@ type client struct {
 type slot struct {
 	id    uint32 // generation<<8 | place
 	asked time.Duration
+	open  bool
 }
 
 const slotBits = 8
@@ -79,12 +85,13 @@ const slotBits = 8
 func (l *Load) newClient(i int, p Protocol, base time.Time) *client {
 	c := &client{load: l, proto: p, slots: make([]slot, max(1, min(l.Window, 1<<slotBits))),
 		base: base, from: l.Warm, until: l.Warm + l.Turn}
-	r := rand.New(rand.NewPCG(20260101, uint64(i)))
-	if l.Pick != nil {
-		c.pick = l.Pick(i, r)
-	} else {
-		names := max(l.Names, 1)
-		c.pick = func() uint64 { return r.Uint64N(names) }
+	r, names := rand.New(rand.NewPCG(20260101, uint64(i))), max(l.Names, 1)
+	c.pick = func() (uint64, bool) { return r.Uint64N(names), true }
+	if l.Once != nil {
+		c.pick = func() (uint64, bool) {
+			n := l.Once.Add(1) - 1
+			return n, n < names
+		}
 	}
 	for i := range c.slots {
 		c.slots[i].id = uint32(i)
@@ -92,12 +99,18 @@ func (l *Load) newClient(i int, p Protocol, base time.Time) *client {
 	return c
 }
 
-// ask appends a new question for the slot to b.
+// ask appends a new question for the slot to b; nothing when none is left.
 func (c *client) ask(b []byte, place int, now time.Duration) []byte {
+	n, more := c.pick()
+	if !more {
+		return b
+	}
 	s := &c.slots[place]
 	s.id = (s.id + 1<<slotBits) & (firstID - 1)
 	s.asked = now
-	return c.proto.Ask(b, c.pick(), s.id)
+	s.open = true
+	c.open++
+	return c.proto.Ask(b, n, s.id)
 }
 
 // take counts a message. It returns the slot that it freed, and whether it freed one.
@@ -108,13 +121,15 @@ func (c *client) take(m []byte, now time.Duration) (place int, freed bool) {
 		c.head = (c.head + 1) % len(c.slots)
 	} else {
 		place = int(id & (1<<slotBits - 1))
-		if place >= len(c.slots) || uint16(c.slots[place].id) != uint16(id) {
-			return 0, false // the answer to a question given up, or no answer of ours
-		}
+	}
+	if place >= len(c.slots) || !c.slots[place].open || (!c.proto.InOrder() && uint16(c.slots[place].id) != uint16(id)) {
+		return 0, false // the answer to a question given up, or no answer of ours
 	}
 	if v == Partial {
 		return 0, false
 	}
+	c.slots[place].open = false
+	c.open--
 	if v == Right {
 		c.all++
 	}
@@ -173,9 +188,10 @@ func (l Load) run(ctx context.Context, p Protocol, serve func(context.Context, *
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := &Outcome{Took: l.Turn}
+	out := &Outcome{Took: time.Millisecond}
 	for _, c := range clients {
 		out.merge(c)
+		out.Took = max(out.Took, min(c.ended, c.until)-c.from)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return out, err
@@ -187,10 +203,17 @@ func (c *client) overUDP(conn *burst.Conn) error {
 	const room = 512 // of a question; answers may be longer
 	out, in := burst.NewBatch(len(c.slots), room), burst.NewBatch(max(len(c.slots), 16), 4096)
 	now := time.Since(c.base)
-	for i := range out {
-		out[i].N = len(c.ask(out[i].Buf[:0], i, now))
+	k := 0
+	next := func(place int) {
+		if q := c.ask(out[k].Buf[:0], place, now); len(q) > 0 {
+			out[k].N = len(q)
+			k++
+		}
 	}
-	if _, err := conn.Write(out); err != nil {
+	for i := range c.slots {
+		next(i)
+	}
+	if _, err := conn.Write(out[:k]); err != nil {
 		return err
 	}
 	const look = 50 * time.Millisecond // how often to look for lost questions, and at the clock when nothing comes
@@ -198,13 +221,12 @@ func (c *client) overUDP(conn *burst.Conn) error {
 		return err
 	}
 	for {
-		n, err := conn.Read(in)
-		now := time.Since(c.base)
-		k := 0
-		next := func(place int) {
-			out[k].N = len(c.ask(out[k].Buf[:0], place, now))
-			k++
+		if c.ended = now; now >= c.until || c.open == 0 {
+			return nil
 		}
+		n, err := conn.Read(in)
+		now = time.Since(c.base)
+		k = 0
 		switch {
 		case err == nil:
 			for i := range in[:n] {
@@ -214,7 +236,9 @@ func (c *client) overUDP(conn *burst.Conn) error {
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			for place := range c.slots {
-				if now-c.slots[place].asked > c.load.Patience {
+				if s := &c.slots[place]; s.open && now-s.asked > c.load.Patience {
+					s.open = false
+					c.open--
 					if now >= c.from && now < c.until {
 						c.lost++
 					}
@@ -227,10 +251,7 @@ func (c *client) overUDP(conn *burst.Conn) error {
 		default:
 			return fmt.Errorf("reading answers: %w", err)
 		}
-		if now >= c.until {
-			return nil
-		}
-		if k > 0 {
+		if k > 0 && now < c.until {
 			if _, err := conn.Write(out[:k]); err != nil {
 				return fmt.Errorf("writing questions: %w", err)
 			}
@@ -253,8 +274,11 @@ func (c *client) overTCP(conn *net.TCPConn) error {
 	}
 	have := 0
 	for {
+		if c.ended = now; now >= c.until || c.open == 0 {
+			return nil
+		}
 		n, err := conn.Read(in[have:])
-		now := time.Since(c.base)
+		now = time.Since(c.base)
 		have += n
 		out = out[:0]
 		rest := in[:have]
@@ -272,11 +296,8 @@ func (c *client) overTCP(conn *net.TCPConn) error {
 			rest = rest[size:]
 		}
 		have = copy(in, rest)
-		if now >= c.until {
-			return nil
-		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.lost += uint64(len(c.slots))
+			c.lost += uint64(c.open)
 			return nil
 		}
 		if errors.Is(err, io.EOF) {
@@ -288,7 +309,7 @@ func (c *client) overTCP(conn *net.TCPConn) error {
 		if have == len(in) {
 			in = append(in, make([]byte, len(in))...)
 		}
-		if len(out) > 0 {
+		if len(out) > 0 && now < c.until {
 			if _, err := conn.Write(out); err != nil {
 				return fmt.Errorf("writing questions: %w", err)
 			}

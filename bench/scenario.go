@@ -3,9 +3,9 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,8 +13,12 @@ import (
 type Scenario struct {
 	Name, Group, Title string
 	Clients, Window    int
-	// Fresh asks for a record that was not asked for before in this run of the scenario.
+	// Names narrows the records that are asked for to the first so many. Default: all.
+	Names uint64
+	// Fresh asks for each record once: a turn ends early when none is left.
 	Fresh bool
+	// Prime asks each server for every one of the records once before the turns.
+	Prime bool
 }
 
 func scenarios() []Scenario {
@@ -27,8 +31,8 @@ func scenarios() []Scenario {
 		{Name: "tcp-32", Group: "tcp", Title: "TCP, 32 kept connections, 16 questions in each pipeline", Clients: 32, Window: 16},
 		{Name: "http-1", Group: "http", Title: "HTTP JSON, 1 kept connection", Clients: 1, Window: 1},
 		{Name: "http-32", Group: "http", Title: "HTTP JSON, 32 kept connections", Clients: 32, Window: 1},
-		{Name: "recursion-cold", Group: "cold", Title: "Recursion, UDP, 32 clients, names never asked before", Clients: 32, Window: 1, Fresh: true},
-		{Name: "recursion-warm", Group: "warm", Title: "Recursion, UDP, 32 clients, 16 questions outstanding each, answers in the cache", Clients: 32, Window: 16},
+		{Name: "recursion-cold", Group: "cold", Title: "Recursion, UDP, 32 clients, names never asked before", Clients: 32, Window: 4, Names: recursionNames, Fresh: true},
+		{Name: "recursion-warm", Group: "warm", Title: "Recursion, UDP, 32 clients, 16 questions outstanding each, 50,000 names, in the cache", Clients: 32, Window: 16, Names: 50_000, Prime: true},
 	}
 }
 
@@ -41,7 +45,9 @@ func (h *Host) startAll(ctx context.Context, table []*Subject, r *Report) []*Ser
 		}
 	}
 	var servers []*Server
-	for _, sub := range table {
+	order := append(slices.DeleteFunc(slices.Clone(table), func(s *Subject) bool { return s.Later }),
+		slices.DeleteFunc(slices.Clone(table), func(s *Subject) bool { return !s.Later })...)
+	for _, sub := range order {
 		needed := slices.ContainsFunc(sub.Groups, func(g string) bool { return groups[g] })
 		if !needed || !wanted(sub.Name, h.Subjects) || ctx.Err() != nil {
 			continue
@@ -70,6 +76,9 @@ func (h *Host) startAll(ctx context.Context, table []*Subject, r *Report) []*Ser
 		h.sayf("  ready after %s", time.Since(began).Round(time.Millisecond))
 		servers = append(servers, s)
 	}
+	slices.SortFunc(servers, func(a, b *Server) int {
+		return slices.Index(table, a.Subject) - slices.Index(table, b.Subject)
+	})
 	return servers
 }
 
@@ -109,13 +118,20 @@ func (sc Scenario) measure(ctx context.Context, h *Host, servers []*Server, r *R
 	h.sayf("%s: %s", sc.Name, sc.Title)
 	turns := make([][]turnOf, len(field))
 	failed := make([]error, len(field))
-	fresh := make([]uint64, len(field))
+	asked := make([]atomic.Uint64, len(field)) // of fresh records
+	if sc.Prime {
+		for _, s := range field {
+			if err := sc.prime(ctx, h, s); err != nil {
+				return err
+			}
+		}
+	}
 	for range h.Rounds {
 		for i, s := range field {
 			if failed[i] != nil {
 				continue
 			}
-			t, err := sc.turn(ctx, h, s, &fresh[i], h.Turn)
+			t, err := sc.turn(ctx, h, s, &asked[i], h.Turn)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -140,31 +156,48 @@ func (sc Scenario) measure(ctx context.Context, h *Host, servers []*Server, r *R
 	if h.Out != "" && !h.Quick {
 		for i, s := range field {
 			if s.Debug != "" && failed[i] == nil {
-				sc.profile(ctx, h, s, &fresh[i], r)
+				sc.profile(ctx, h, s, &asked[i], r)
 			}
 		}
 	}
 	return nil
 }
 
-// turn puts the load on one server once.
-func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, fresh *uint64, length time.Duration) (turnOf, error) {
-	t := s.Targets[sc.Group]
-	l := Load{Clients: sc.Clients, Window: sc.Window, Names: h.Names, Warm: h.Warm, Turn: length}
-	if sc.Fresh {
-		// Each client walks its own stride of the names that are left.
-		names, from := h.Names, *fresh
-		*fresh += names / uint64(h.Rounds+1)
-		l.Pick = func(client int, _ *rand.Rand) func() uint64 {
-			n := from + uint64(client)
-			return func() uint64 {
-				at := n % names
-				n += uint64(sc.Clients)
-				return at
-			}
-		}
+// names is how many records the scenario asks for.
+func (sc Scenario) names(h *Host) uint64 {
+	if sc.Names > 0 {
+		return min(sc.Names, h.Names)
 	}
-	before, loadBefore := s.Process.stat().cpu, ownCPU()
+	return h.Names
+}
+
+// prime asks one server for each record once.
+func (sc Scenario) prime(ctx context.Context, h *Host, s *Server) error {
+	t := s.Targets[sc.Group]
+	var asked atomic.Uint64
+	o, err := Load{Clients: sc.Clients, Window: 4, Once: &asked, Names: sc.names(h), Turn: 2 * time.Minute}.RunUDP(ctx, t.Addr, t.Proto)
+	if err != nil {
+		return err
+	}
+	if o.Answers < sc.names(h)*9/10 {
+		h.sayf("  %s answered only %d of %d questions before the turns", s.Subject.Name, o.Answers, sc.names(h))
+	}
+	return nil
+}
+
+// turn puts the load on one server once.
+func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, asked *atomic.Uint64, length time.Duration) (turnOf, error) {
+	t := s.Targets[sc.Group]
+	l := Load{Clients: sc.Clients, Window: sc.Window, Names: sc.names(h), Warm: h.Warm, Turn: length}
+	if sc.Fresh {
+		// Each turn has its share of the names, so that the last one is as cold as the first.
+		share := l.Names / uint64(h.Rounds+1)
+		from := asked.Load()
+		l.Names = min(l.Names, from+share)
+		l.Once = asked
+		defer func() { asked.Store(l.Names) }()
+	}
+	before, loadBefore := s.stat().cpu, ownCPU()
 	began := time.Now()
 	var o *Outcome
 	var err error
@@ -176,7 +209,7 @@ func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, fresh *uint64, 
 	if err != nil {
 		return turnOf{}, err
 	}
-	took, cpu := time.Since(began), s.Process.stat().cpu-before
+	took, cpu := time.Since(began), s.stat().cpu-before
 	out := turnOf{Outcome: o, cpu: float64(cpu) / float64(took), load: float64(ownCPU()-loadBefore) / float64(took)}
 	if cpu > 0 {
 		out.each = float64(o.All) / cpu.Seconds()
@@ -185,12 +218,12 @@ func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, fresh *uint64, 
 }
 
 // profile runs the load once more and keeps the server's profiles.
-func (sc Scenario) profile(ctx context.Context, h *Host, s *Server, fresh *uint64, r *Report) {
+func (sc Scenario) profile(ctx context.Context, h *Host, s *Server, asked *atomic.Uint64, r *Report) {
 	const seconds = 5
 	done := make(chan error, 1)
 	dir := filepath.Join(h.Out, "profiles")
 	go func() { done <- fetchProfiles(ctx, s.Debug, dir, sc.Name+"-"+s.Subject.Name, seconds) }()
-	_, err := sc.turn(ctx, h, s, fresh, (seconds+1)*time.Second)
+	_, err := sc.turn(ctx, h, s, asked, (seconds+1)*time.Second)
 	if perr := <-done; err == nil {
 		err = perr
 	}
@@ -200,7 +233,7 @@ func (sc Scenario) profile(ctx context.Context, h *Host, s *Server, fresh *uint6
 }
 
 func row(s *Server, turns []turnOf) Row {
-	out := Row{Subject: s.Subject.Name, Resident: s.Process.stat().resident}
+	out := Row{Subject: s.Subject.Name, Resident: s.stat().resident}
 	var p50, p90, p99, cpu, load, each []float64
 	for _, t := range turns {
 		out.Rates = append(out.Rates, t.Rate())

@@ -1,13 +1,17 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,6 +37,7 @@ func (t Target) network() string { return string(t.Over) }
 type Server struct {
 	Subject *Subject
 	Process *Process
+	Pid     int               // of the process that answers, when Process is only its parent
 	Targets map[string]Target // by scenario group: "udp", "tcp", "http", "recursion"
 	Debug   string            // address of its pprof, or ""
 	Close   func()            // more to end than Process; may be nil
@@ -44,6 +49,8 @@ type Subject struct {
 	About string // one phrase for the report
 	// Groups of scenarios that it takes part in.
 	Groups []string
+	// Later starts it after the others: it wants to know what ours answers.
+	Later bool
 	// Start starts it holding h.Names records. A subject that is not installed returns an absentError.
 	Start func(ctx context.Context, h *Host) (*Server, error)
 }
@@ -56,52 +63,71 @@ func (e absentError) Error() string { return string(e) }
 // subjects is the table of all servers, in the order of their turns: ceilings, ours, peers.
 func subjects() []*Subject {
 	return []*Subject{
-		{Name: "udp-echo", About: "bare echo, same batched system calls", Groups: []string{"udp"}, Start: ceiling("udp", IRP{Flags: ClientFlags, Echo: true}, "udp-echo")},
-		{Name: "udp-reply", About: "bare reply of 288 bytes, same batched system calls", Groups: []string{"udp"}, Start: ceiling("udp", IRP{Flags: ClientFlags, Echo: true}, "udp-reply", "288")},
-		{Name: "udp-plain-echo", About: "bare echo, one system call for each datagram", Groups: []string{"udp"}, Start: ceiling("udp", IRP{Flags: ClientFlags, Echo: true}, "udp-plain-echo")},
-		{Name: "tcp-echo", About: "bare echo of connections", Groups: []string{"tcp"}, Start: ceiling("tcp", IRP{Flags: ClientFlags | KeepConnected, Echo: true}, "tcp-echo")},
-		{Name: "http-bare", About: "bare net/http handler writing the same bytes", Groups: []string{"http"}, Start: startBareHTTP},
+		{Name: "udp-echo", About: "bare echo, same batched system calls", Groups: []string{"udp", "warm"}, Start: ceiling(UDP, "udp-echo")},
+		{Name: "tcp-echo", About: "bare echo of connections", Groups: []string{"tcp"}, Start: ceiling(TCP, "tcp-echo")},
+		{Name: "http-bare", About: "bare net/http handler writing the same bytes", Groups: []string{"http"}, Later: true, Start: startBareHTTP},
+		{Name: "fujie", About: "an authoritative node", Groups: []string{"udp", "tcp", "http", "warm"}, Start: startFujie},
+		{Name: "fujie-recursive", About: "a recursive node under a country of its own", Groups: []string{"cold", "warm"}, Start: startRecursive},
+		{Name: "udp-reply", About: "bare reply of as many bytes as ours, same batched system calls", Groups: []string{"udp"}, Later: true, Start: startReply},
+		{Name: "udp-plain-echo", About: "bare echo, one system call for each datagram", Groups: []string{"udp"}, Start: ceiling(UDP, "udp-plain-echo")},
 		{Name: "nsd", About: "NSD", Groups: []string{"udp"}, Start: startNSD},
 		{Name: "knot", About: "Knot DNS", Groups: []string{"udp"}, Start: startKnot},
 		{Name: "coredns", About: "CoreDNS, file plugin", Groups: []string{"udp"}, Start: startCoreDNS},
 	}
 }
 
-// ceiling starts this program as one of Serve's, for the group.
-func ceiling(group string, p Protocol, spec ...string) func(context.Context, *Host) (*Server, error) {
+// ceiling starts this program as one of Serve's.
+func ceiling(over Transport, spec ...string) func(context.Context, *Host) (*Server, error) {
 	return func(ctx context.Context, h *Host) (*Server, error) {
+		t := Target{Over: over, Proto: IRP{Flags: ClientFlags, Echo: true}, Loose: true}
+		groups := []string{"udp", "warm"}
+		switch {
+		case spec[0] == "http-bare":
+			t.Proto, groups = HTTP{Host: "localhost"}, []string{"http"}
+		case over == TCP:
+			t.Proto, groups = IRP{Flags: ClientFlags | KeepConnected, Echo: true}, []string{"tcp"}
+		}
 		port, err := h.FreePort()
 		if err != nil {
 			return nil, err
 		}
-		addr := loopback(port)
-		full := spec[0] + " " + addr.String()
-		for _, s := range spec[1:] {
-			full += " " + s
-		}
+		t.Addr = loopback(port)
+		full := strings.Join(slices.Insert(slices.Clone(spec), 1, t.Addr.String()), " ")
 		proc, err := h.Spawn([]string{ceilingEnv + "=" + full}, h.Self...)
 		if err != nil {
 			return nil, err
 		}
-		t := Target{Over: UDP, Addr: addr, Proto: p, Loose: true}
-		if group != "udp" {
-			t.Over = TCP
+		s := &Server{Process: proc, Targets: map[string]Target{}}
+		for _, g := range groups {
+			s.Targets[g] = t
 		}
-		s := &Server{Process: proc, Targets: map[string]Target{group: t}}
 		return s, h.await(ctx, proc, t, 20*time.Second)
 	}
 }
 
-// startBareHTTP answers with what our own server answers for a record; without ours, with as many bytes of the same kind.
-func startBareHTTP(ctx context.Context, h *Host) (*Server, error) {
-	file := filepath.Join(h.dir, "answer.json")
-	if err := os.WriteFile(file, jsonAnswer(0), 0o644); err != nil {
-		return nil, err
+// startReply answers with as many bytes as our own server does for a record.
+func startReply(ctx context.Context, h *Host) (*Server, error) {
+	size := len(h.udpAnswer)
+	if size == 0 {
+		size = 300
 	}
-	return ceiling("http", HTTP{Host: "localhost"}, "http-bare", file)(ctx, h)
+	return ceiling(UDP, "udp-reply", strconv.Itoa(size))(ctx, h)
 }
 
-// jsonAnswer is the body with which the HTTP JSON API answers record n.
+// startBareHTTP answers with the body that our own server answers with for a record.
+func startBareHTTP(ctx context.Context, h *Host) (*Server, error) {
+	body := jsonAnswer(0)
+	if _, b, ok := bytes.Cut(h.httpAnswer, headEnd); ok {
+		body = b
+	}
+	file := filepath.Join(h.dir, "answer.json")
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		return nil, err
+	}
+	return ceiling(TCP, "http-bare", file)(ctx, h)
+}
+
+// jsonAnswer is about the body with which the HTTP JSON API answers record n, for when our server does not run.
 func jsonAnswer(n uint64) []byte {
 	b := fmt.Appendf(nil, `{"responseCode":1,"handle":"%s","values":[`, AppendHandle(nil, n))
 	for i, v := range valuesOf(n) {
@@ -120,19 +146,8 @@ func (h *Host) zoneFile() (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
 	}
-	h.sayf("writing the peers' zone of %d names", h.Names)
-	f, err := os.Create(name + ".part")
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if err := WriteZone(f, h.Names); err != nil {
-		return "", err
-	}
-	if err := f.Close(); err != nil {
-		return "", err
-	}
-	return name, os.Rename(name+".part", name)
+	h.sayf("  writing the zone of %d names", h.Names)
+	return name, writeOnce(name, func(w io.Writer) error { return WriteZone(w, h.Names) })
 }
 
 // peer starts a DNS server: configuration from the zone file and port, then argv.
