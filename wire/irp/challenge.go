@@ -27,9 +27,9 @@ const (
 type challenge struct {
 	id        uint32 // the message's session id: the session's when there is one, else odd
 	nonce     [nonceSize]byte
-	digest    []byte  // of request, as the challenge's message carries it, without the algorithm byte
-	request   []byte  // header and body, to be run once the proof holds
-	version   Version // that the request's answers use
+	digest    []byte // of request, as the challenge's message carries it, without the algorithm byte
+	request   []byte // header and body, to be run once the proof holds
+	version   uint16 // major<<8 | minor that the request's answers use
 	requestID uint32
 	peer      netip.AddrPort
 	expires   time.Time
@@ -90,7 +90,7 @@ func newChallenges(now func() time.Time, random io.Reader) *challenges {
 // session is the id of the session it came in, or 0. The same request again gets the same challenge; in a session a
 // new one takes the place of the one before, since both would have the session's id. proven says that peer's address
 // is its own. The error is of kind problem.Internal: no randomness.
-func (t *challenges) put(peer netip.AddrPort, proven bool, session, requestID uint32, version Version, digest, request []byte) (*challenge, error) {
+func (t *challenges) put(peer netip.AddrPort, proven bool, session, requestID uint32, version uint16, digest, request []byte) (*challenge, error) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()

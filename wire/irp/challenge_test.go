@@ -19,7 +19,7 @@ func TestChallengeAnswersOnce(t *testing.T) {
 	table := newChallenges(c.now, nil)
 	put := func(session, request uint32, text string) *challenge {
 		t.Helper()
-		ch, err := table.put(peerA, false, session, request, Latest, []byte("digest"), []byte(text))
+		ch, err := table.put(peerA, false, session, request, 0x020b, []byte("digest"), []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestChallengeAnswersOnce(t *testing.T) {
 	if ch.id != 44 {
 		t.Fatal(ch.id)
 	}
-	if again, _ := table.put(peerB, true, 44, 1, Latest, nil, []byte("create")); again != ch {
+	if again, _ := table.put(peerB, true, 44, 1, 0x020b, nil, []byte("create")); again != ch {
 		t.Error("the same request in its session got another challenge")
 	}
 	next := put(44, 2, "delete")
@@ -102,7 +102,7 @@ func TestChallengesAreBounded(t *testing.T) {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0, 1:
 				ch, err := table.put(peer, rapid.Bool().Draw(t, "proven"), rapid.SampledFrom([]uint32{0, 0, 2, 4}).Draw(t, "session"),
-					rapid.Uint32Range(1, 5).Draw(t, "request"), Latest, nil, make([]byte, rapid.IntRange(0, 9).Draw(t, "size")))
+					rapid.Uint32Range(1, 5).Draw(t, "request"), 0x020b, nil, make([]byte, rapid.IntRange(0, 9).Draw(t, "size")))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -139,14 +139,14 @@ func TestChallengesAreBounded(t *testing.T) {
 
 func TestForgedSourcesPushOutOnlyForged(t *testing.T) {
 	table := newChallenges(nil, nil)
-	real, err := table.put(peerA, true, 0, 1, Latest, nil, []byte("create"))
+	real, err := table.put(peerA, true, 0, 1, 0x020b, nil, []byte("create"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var first *challenge
 	for i := range maxChallenges + 10 {
 		peer := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 5)
-		c, err := table.put(peer, false, 0, 1, Latest, nil, []byte("x"))
+		c, err := table.put(peer, false, 0, 1, 0x020b, nil, []byte("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestForgedSourcesPushOutOnlyForged(t *testing.T) {
 		t.Error("a forged flood pushed out a connection's challenge")
 	}
 	for i := range maxPeerChallenges + 1 {
-		if _, err := table.put(peerB, true, 0, uint32(i+1), Latest, nil, nil); err != nil {
+		if _, err := table.put(peerB, true, 0, uint32(i+1), 0x020b, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,7 +175,7 @@ func TestForgedSourcesPushOutOnlyForged(t *testing.T) {
 
 func TestOneTaker(t *testing.T) {
 	table := newChallenges(nil, nil)
-	ch, err := table.put(peerA, true, 0, 1, Latest, nil, []byte("create"))
+	ch, err := table.put(peerA, true, 0, 1, 0x020b, nil, []byte("create"))
 	if err != nil {
 		t.Fatal(err)
 	}
