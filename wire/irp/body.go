@@ -79,9 +79,8 @@ func DecodeResolution(body []byte) (Resolution, error) {
 			b.Types[i] = r.String(record.MaxType)
 		}
 	}
-	if r.Err() == nil && r.Len() >= 4 {
-		b.Chinese = true
-		b.Auth = r.Bytes(maxArray)
+	if rest := r.Rest(); r.Err() == nil && len(rest) >= 4 {
+		b.Auth, _, b.Chinese = cutBytes(rest)
 	}
 	return b, r.Err()
 }

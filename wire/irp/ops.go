@@ -2,6 +2,7 @@ package irp
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/fujie-id/fujie/id"
@@ -167,6 +168,12 @@ func (r *request) list() error {
 			}
 			names = names[:namesPerMessage]
 			after = names[namesPerMessage-1]
+		}
+		if r.Op == OpListHomed { // deployed servers name prefixes by their records
+			names = slices.Clone(names)
+			for i, p := range names {
+				names[i] = id.PrefixRecord(p).String()
+			}
 		}
 		if err := r.replyPart(Success, AppendNames(nil, names), more); err != nil || !more {
 			return err
