@@ -14,12 +14,17 @@ import (
 // entry is what is known of one name. It does not change once it is in the cache, but for its counters; the TTLs in its
 // values are as they came, since signatures cover them.
 type entry struct {
+	// What AppendPublic reads comes first, so that it lies together.
+	block           []byte // plain as a value block; the Data of plain lie in it
+	expires, stored int64  // seconds since 1970
+	ready           bool   // block is the answer: there are values, and no other name to follow
+	refreshing      atomic.Bool
+	hits            atomic.Uint32
+
+	absent bool // there is no record; values is empty
 	name   id.ID
-	absent bool           // there is no record; values is empty
-	alias  bool           // there is another name to follow
 	values []record.Value // all that anybody may read, as it came
 	plain  []record.Value // the same without the signature that was made for Certify
-	block  []byte         // plain as a value block; the Data of plain lie in it
 	zone   *zone          // of a prefix record: where it leads
 
 	trust     record.Trust
@@ -28,10 +33,7 @@ type entry struct {
 	signed    bool // asked for with Certify, so that a signature is there if one can be had
 	source    string
 
-	stored, expires, staleUntil int64 // seconds since 1970
-
-	hits       atomic.Uint32
-	refreshing atomic.Bool
+	staleUntil int64 // seconds since 1970
 }
 
 // seal fills in what follows from the values. added is the index in values of the signature made for Certify, or -1.
@@ -42,7 +44,7 @@ func (e *entry) seal(added int) {
 			e.plain = append(e.plain, e.values[i])
 		}
 	}
-	e.alias = hasAlias(e.plain)
+	e.ready = len(e.plain) > 0 && !hasAlias(e.plain)
 	size := 4
 	for i := range e.plain {
 		size += e.plain[i].Size()
@@ -191,7 +193,7 @@ func (r *Recursor) AppendPublic(dst, name []byte, now int64) ([]byte, int64, boo
 	}
 	e, ok := r.answers.GetIfPresent(unsafe.String(&key[0], len(key)))
 	dst = dst[:n]
-	if !ok || now >= e.expires || len(e.plain) == 0 || e.alias {
+	if !ok || now >= e.expires || !e.ready {
 		return dst, 0, false
 	}
 	r.stats.questions.Add(1)
