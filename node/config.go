@@ -68,6 +68,8 @@ type Config struct {
 
 	// HotMB is how much memory ready answers may take, in MiB. Default: 256 on authoritative roles.
 	HotMB int `yaml:"hot-mb"`
+	// StoreMB is how much memory the embedded store may take for data read from disk, in MiB. Default: 64.
+	StoreMB int `yaml:"store-mb"`
 	// CacheMB is how much memory a recursive node's cache may take, in MiB. Default: 256; 16 on other roles, which ask
 	// little.
 	CacheMB int `yaml:"cache-mb"`
@@ -197,6 +199,9 @@ func (c *Config) fill() error {
 	}
 	if c.HotMB == 0 {
 		c.HotMB = 256
+	}
+	if c.StoreMB == 0 {
+		c.StoreMB = 64
 	}
 	if c.CacheMB == 0 {
 		c.CacheMB = 16

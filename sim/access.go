@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -179,7 +180,11 @@ func (a *Access) delegate(ctx context.Context, prefix, title string, sites []*re
 	if err != nil {
 		return err
 	}
-	want := registry.Delegation(prefix, sites, key, []record.Ref{node.PrefixKeyRef(prefix)})
+	d := registry.Delegation{Prefix: prefix, Sites: sites, Keys: []trust.PublicKey{key}}
+	want, err := d.Values()
+	if err != nil {
+		return err
+	}
 	if title != "" {
 		want = append(want, textValue(500, "DESC", title))
 	}
@@ -226,10 +231,6 @@ func one(res []record.Result, err error) error {
 }
 
 func endpoint(n *NodeState) (record.Endpoint, error) {
-	e, err := irp.ParseEndpoint(n.IRP)
-	if err != nil {
-		return e, err
-	}
-	e.Protocol = record.TCP
-	return e, nil
+	a, err := netip.ParseAddrPort(n.IRP)
+	return record.Endpoint{Addr: a, Protocol: record.TCP}, err
 }

@@ -171,7 +171,7 @@ func (c *Country) prepare(p placed, primary string) error {
 	cfg.Listen.IRP, cfg.Listen.HTTP = freeOr(cfg.Listen.IRP), freeOr(cfg.Listen.HTTP)
 	cfg.Name, cfg.Role, cfg.Prefix, cfg.Data, cfg.Algorithm = p.name, p.role, p.prefix, dir, c.plan.Algorithm
 	cfg.Hints, cfg.AllowPrivate = c.state.Hints, true
-	cfg.HotMB, cfg.CacheMB, cfg.Sockets = 16, 8, 1
+	cfg.HotMB, cfg.StoreMB, cfg.CacheMB, cfg.Sockets = 16, 8, 8, 1
 	switch p.role {
 	case node.Recursive:
 		cfg.CacheMB, cfg.Sockets = 64, 2
