@@ -49,16 +49,15 @@ type request struct {
 	ch       *channel
 	emit     emitter
 
-	id      uint32 // to answer under: the request's, or that of the challenge's answer
-	speak   Version
-	session *session
-	sealed  bool // it came encrypted, and so go the answers
-	by      record.Identity
-	proved  bool // this is the second run, after a challenge was answered
-	chinese bool
-	site    *record.Site
-	sent    []byte // the last answer, if keep
-	keep    bool
+	id       uint32 // to answer under: the request's, or that of the challenge's answer
+	speak    Version
+	session  *session
+	sealed   bool // it came encrypted, and so go the answers
+	by       record.Identity
+	proved   bool // this is the second run, after a challenge was answered
+	chinese  bool
+	site     *record.Site
+	remember func([]byte) // is told the answer before it goes; nil mostly
 
 	fromPrimary bool // a recursive server's answer came from a primary
 }
@@ -343,8 +342,8 @@ func (r *request) sendOut(m *Message, more bool) error {
 	} else {
 		out = AppendMessage(nil, m)
 	}
-	if r.keep {
-		r.sent = out
+	if r.remember != nil {
+		r.remember(out)
 	}
 	return r.emit(out, more)
 }
@@ -427,8 +426,11 @@ func (r *request) answerChallenge(ctx context.Context) error {
 	// From here on the answers are to the request that was challenged.
 	first.Credential = r.Credential
 	first.speak = Version{uint8(c.version >> 8), uint8(c.version)}
-	first.keep = r.ch.proto == record.UDP
-	defer func() { r.s.challenges.done(c, first.sent, first.keep) }()
+	if r.ch.proto == record.UDP {
+		first.remember = func(answer []byte) { r.s.challenges.done(c, answer, true) }
+	} else {
+		defer r.s.challenges.done(c, nil, false)
+	}
 	if c.id&1 == 0 && first.session == nil {
 		if first.session, err = r.s.sessions.get(c.id); err != nil {
 			return first.fail(err)

@@ -17,6 +17,10 @@ const (
 	udpRead  = 2048      // bytes kept of a datagram; the protocol's packets have at most 512
 	udpArena = 256 << 10 // where a burst's answers are written
 	udpRoom  = 64 << 10  // what must be left of it for the next answer
+
+	// udpLongest is the longest answer sent over UDP to anybody, in bytes: more packets at once than these overrun the
+	// queue that systems give a socket.
+	udpLongest = 64 << 10
 )
 
 // ServeUDP answers the datagrams that come to c until ctx is done, then closes c, waits for the requests under way and
@@ -28,12 +32,12 @@ const (
 // longer than what came: a forged question makes less traffic than it took.
 func (s *Server) ServeUDP(ctx context.Context, c *burst.Conn) error {
 	s.start()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(ctx, func() { c.Close() })
 	u := &udpServer{s: s, c: c, arena: make([]byte, 0, udpArena), pieces: newReassembler()}
 	defer u.work.Wait()
 	defer cancel()
+	defer stop()
 	in := burst.NewBatch(burst.DefaultBatch, udpRead)
 	failed := 0
 	for {
@@ -207,7 +211,7 @@ func (u *udpServer) short(p *burst.Packet, msg []byte, ms int64) {
 func (u *udpServer) sendWhole(to netip.AddrPort, local netip.Addr, msg []byte, ms int64) {
 	l, size := u.s.limiter, len(msg)
 	do := hint
-	if size <= u.s.Limits.UDPAnswer || l.free(to.Addr()) {
+	if size <= u.s.Limits.UDPAnswer || size <= udpLongest && l.free(to.Addr()) {
 		do = l.take(to.Addr(), size+packets(size)*envelopeSize, ms)
 	}
 	var b []byte

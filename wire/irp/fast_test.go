@@ -1,0 +1,191 @@
+package irp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/fujie-id/fujie/id/handle"
+	"github.com/fujie-id/fujie/record"
+)
+
+// shelf is a record.Appender without cost: answers by the spelling that was asked.
+type shelf map[string][]byte
+
+func (s shelf) AppendPublic(dst, name []byte, now int64) ([]byte, int64, bool) {
+	b, ok := s[string(name)]
+	return append(dst, b...), now + 86400, ok
+}
+
+func (s shelf) Resolve(context.Context, record.Query) (record.Answer, error) {
+	return record.Answer{}, nil
+}
+
+func newShelf() shelf {
+	three := []record.Value{vecValue, vecValue, vecValue}
+	three[1].Index, three[1].Type = 2, "URL.MOBILE"
+	three[2].Index, three[2].Type, three[2].Refs = 3, "EMAIL", []record.Ref{{Index: 1, Name: "a/b"}}
+	return shelf{"88.111.1/t1": record.AppendBlock(nil, []record.Value{vecValue}), "88.111.1/three": record.AppendBlock(nil, three),
+		"88.111.1/empty": record.AppendBlock(nil, nil), "88.111.1/bad": {0, 0, 0, 9, 1}}
+}
+
+func fastView(s shelf) view {
+	return view{now: vecNow.Unix(), serial: 1, primary: true, appender: s, past: Certified | Encrypt | RequestDigest | Continuous}
+}
+
+func TestFastVector(t *testing.T) {
+	v := fastView(newShelf())
+	dst := []byte("before")
+	out, ok := appendFast(dst, vectorMessage(t, "OC_RESOLUTION request 88.111.1/t1"), &v)
+	if want := vectorMessage(t, "OC_RESOLUTION success response"); !ok || !bytes.Equal(out[6:], want) {
+		t.Fatalf("%v\n%x\n%x", ok, out, want)
+	}
+}
+
+// TestFastAllocates: nothing.
+func TestFastAllocates(t *testing.T) {
+	v := fastView(newShelf())
+	dst := make([]byte, 0, 4096)
+	for _, r := range []Resolution{{Name: "88.111.1/t1"}, {Name: "88.111.1/three", Types: []string{"url.", "x"}},
+		{Name: "88.111.1/three", Indexes: []uint32{3, 7}, Chinese: true}} {
+		msg := AppendMessage(nil, newRequest(OpResolution, DefaultFlags, AppendResolution(nil, &r)))
+		if n := testing.AllocsPerRun(200, func() {
+			if out, ok := appendFast(dst, msg, &v); !ok || len(out) < 100 {
+				t.Fatal("not answered")
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", r.Name, n)
+		}
+	}
+	if !v.chinese {
+		t.Error("the Chinese dialect was not noticed")
+	}
+}
+
+// TestFastFilters: the fast way and Query.Wants agree.
+func TestFastFilters(t *testing.T) {
+	v := fastView(newShelf())
+	all, _, _ := record.DecodeBlock(newShelf()["88.111.1/three"])
+	for _, q := range []record.Query{{}, {Indexes: []uint32{1}}, {Indexes: []uint32{3, 2}}, {Types: []string{"URL"}}, {Types: []string{"Url."}},
+		{Types: []string{"url.mobile"}}, {Types: []string{"EMAIL."}, Indexes: []uint32{1}}, {Types: []string{"E"}}, {Indexes: []uint32{9}}, {Types: []string{""}}, {Types: []string{"."}}} {
+		msg := AppendMessage(nil, newRequest(OpResolution, DefaultFlags, AppendResolution(nil, &Resolution{Name: "88.111.1/three", Indexes: q.Indexes, Types: q.Types})))
+		var want []record.Value
+		for _, x := range all {
+			if q.Wants(x.Index, x.Type) {
+				want = append(want, x)
+			}
+		}
+		out, ok := appendFast(nil, msg, &v)
+		if ok != (len(want) > 0) {
+			t.Fatalf("%+v: %v", q, ok)
+		}
+		if !ok {
+			continue
+		}
+		m := decodeWhole(t, out)
+		if _, got, err := DecodeValues(m.Body); err != nil || !bytes.Equal(record.AppendBlock(nil, got), record.AppendBlock(nil, want)) {
+			t.Errorf("%+v: %+v, %v", q, got, err)
+		}
+	}
+}
+
+// TestFastGivesUp: the fast way leaves alone what it must not answer.
+func TestFastGivesUp(t *testing.T) {
+	v := fastView(newShelf())
+	good := func() []byte { return AppendMessage(nil, ask1("88.111.1/t1", DefaultFlags)) }
+	set := func(at int, b ...byte) []byte { m := good(); copy(m[at:], b); return m }
+	flags := func(f Flags) []byte { return AppendMessage(nil, ask1("88.111.1/t1", f)) }
+	h := envelopeSize
+	for what, msg := range map[string][]byte{
+		"nothing": nil, "an envelope": good()[:20], "half": good()[:50], "one byte short": good()[:len(good())-1], "one byte more": append(good(), 0),
+		"version 1": set(0, 1), "version 4": set(0, 4), "suggests version 1": set(2, 1), "compressed": set(2, 0x82), "encrypted": set(2, 0x42), "truncated": set(2, 0x22),
+		"session": set(7, 1), "another op": set(h+3, 2), "an answer": set(h+7, 1), "old site": set(h+12, 0, 0), "deep": set(h+14, 11),
+		"not public only": flags(Recursive), "certified": flags(DefaultFlags | Certified), "encrypt": flags(DefaultFlags | Encrypt), "digest": flags(DefaultFlags | RequestDigest),
+		"credential":    AppendMessage(nil, &Message{Envelope: vecEnvelope, Header: vecHeader(OpResolution, DefaultFlags), Body: AppendResolution(nil, &Resolution{Name: "88.111.1/t1"}), Credential: []byte{1}}),
+		"body too long": set(h+20, 0, 0, 1), "body too short": set(h+20, 0, 0, 0, 4),
+		"unknown":      AppendMessage(nil, ask1("88.111.1/none", DefaultFlags)),
+		"nothing left": AppendMessage(nil, ask1("88.111.1/empty", DefaultFlags)),
+		"bare prefix":  AppendMessage(nil, ask1("88.111.1", DefaultFlags)),
+		"long name":    AppendMessage(nil, ask1("88.111.1/"+strings.Repeat("x", handle.MaxLen), DefaultFlags)),
+		"auth":         AppendMessage(nil, newRequest(OpResolution, DefaultFlags, AppendResolution(nil, &Resolution{Name: "88.111.1/t1", Chinese: true, Auth: []byte{1}}))),
+		"bad block":    AppendMessage(nil, newRequest(OpResolution, DefaultFlags, AppendResolution(nil, &Resolution{Name: "88.111.1/bad", Indexes: []uint32{1}}))),
+	} {
+		if out, ok := appendFast([]byte("x"), msg, &v); ok || string(out) != "x" {
+			t.Errorf("%s: %v %x", what, ok, out)
+		}
+	}
+	if _, ok := appendFast(nil, good(), &v); !ok {
+		t.Error("the good one is not answered")
+	}
+	v.past |= Authoritative
+	if _, ok := appendFast(nil, flags(DefaultFlags|Authoritative), &v); ok {
+		t.Error("an answer past every cache came the fast way")
+	}
+}
+
+// FuzzFast: no message makes the fast way panic, and what it answers, it answers as the long way reads the request.
+func FuzzFast(f *testing.F) {
+	for _, s := range vectorSeeds(f) {
+		f.Add(s)
+	}
+	for _, r := range []Resolution{{Name: "88.111.1/three", Indexes: []uint32{1, 3}, Types: []string{"URL.", "EMAIL"}}, {Name: "88.111.1/t1", Chinese: true},
+		{Name: "88.111.1/bad", Types: []string{"X"}}} {
+		f.Add(AppendMessage(nil, &Message{Envelope: vecEnvelope, Header: vecHeader(OpResolution, DefaultFlags), Body: AppendResolution(nil, &r)}))
+	}
+	s := newShelf()
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		v := fastView(s)
+		out, ok := appendFast(nil, msg, &v)
+		if !ok {
+			return
+		}
+		e, err := DecodeEnvelope(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := DecodeMessage(e, msg[envelopeSize:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := DecodeResolution(q.Body)
+		if err != nil && !strings.Contains(err.Error(), "UTF-8") {
+			t.Fatal(err)
+		}
+		m := decodeWhole(t, out)
+		if m.Request != e.Request || m.Version != e.Speak() || m.Code != Success || m.Op != q.Op || int(binary.BigEndian.Uint32(out[16:])) != len(out)-envelopeSize {
+			t.Fatalf("%+v %+v", m.Envelope, m.Header)
+		}
+		if err != nil {
+			return
+		}
+		name, vs, err := DecodeValues(m.Body)
+		if err != nil || name != b.Name {
+			t.Fatalf("%q, %v", name, err)
+		}
+		query := record.Query{Indexes: b.Indexes, Types: b.Types}
+		all, _, _ := record.DecodeBlock(s[name])
+		n := 0
+		for _, x := range all {
+			if query.Wants(x.Index, x.Type) {
+				n++
+			}
+		}
+		if n != len(vs) {
+			t.Fatalf("%d values, want %d", len(vs), n)
+		}
+	})
+}
+
+func BenchmarkFast(b *testing.B) {
+	v := fastView(newShelf())
+	msg := AppendMessage(nil, ask1("88.111.1/t1", DefaultFlags))
+	dst := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := appendFast(dst, msg, &v); !ok {
+			b.Fatal("not answered")
+		}
+	}
+}
