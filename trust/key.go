@@ -302,18 +302,19 @@ func (p PublicKey) String() string {
 // Verify checks a signature in the form that Sign gives. The error is of kind problem.AuthFailed.
 func (p PublicKey) Verify(message, sig []byte) error { return p.VerifyHash(p.HashName(), message, sig) }
 
-// VerifyHash is Verify where the signer named the hash, as deployed servers do: RSA and DSA signatures may then be
-// over SHA-1 ("SHA1", "SHA-1") or SHA-256 ("SHA-256"). A name that does not go with the kind of key is refused.
+// VerifyHash is Verify where the signer named the hash, as deployed software does: RSA and DSA signatures may then be
+// over SHA-1 or SHA-256. The hyphen may be missing ("SHA256" in Handle's HTTP API). A name that does not go with the kind
+// of key is refused.
 func (p PublicKey) VerifyHash(name string, message, sig []byte) error {
 	ok := false
 	switch k := p.key.(type) {
 	case ed25519.PublicKey:
-		if name != "Ed25519" {
+		if name != "Ed25519" && name != "EdDSA" {
 			return wrongHash(p.alg, name)
 		}
 		ok = ed25519.Verify(k, message, sig)
 	case *ecdsa.PublicKey:
-		if name != p.HashName() {
+		if name != p.HashName() && (p.alg != P256 || name != "SHA256") {
 			return wrongHash(p.alg, name)
 		}
 		if p.alg == SM2 {

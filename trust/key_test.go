@@ -57,6 +57,11 @@ func TestSignAndVerify(t *testing.T) {
 			if err := pub.VerifyHash("none", msg, sig); !problem.Is(err, problem.AuthFailed) {
 				t.Errorf("hash name none: %v", err)
 			}
+			for _, name := range map[Algorithm][]string{Ed25519: {"EdDSA"}, P256: {"SHA256"}, SM2: {"SM3"}, RSA: {"SHA256", "SHA-256"}}[alg] {
+				if err := pub.VerifyHash(name, msg, sig); err != nil {
+					t.Errorf("hash name %s: %v", name, err)
+				}
+			}
 			for _, other := range Algorithms() {
 				if other != alg && testKey(t, other).Public().Verify(msg, sig) == nil {
 					t.Errorf("a %s key takes a %s signature", other, alg)
