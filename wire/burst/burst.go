@@ -76,6 +76,11 @@ type Options struct {
 	Buffer int
 	// Plain uses one system call for each datagram even where batches are available.
 	Plain bool
+	// Segment hands neighbours in a batch that have the same length and the same receiver to the system as one long
+	// datagram, which it cuts up late (UDP_SEGMENT, Linux 4.18): sending gets about twice as cheap for one who sends
+	// many like ones to a few. Where the system cannot, nothing changes. A refused packet takes its like neighbours
+	// along.
+	Segment bool
 }
 
 func (o Options) withDefaults() Options {
@@ -182,7 +187,7 @@ func newConn(udp *net.UDPConn, peer netip.AddrPort, o Options) (*Conn, error) {
 	local := unmap(udp.LocalAddr().(*net.UDPAddr).AddrPort())
 	c := &Conn{udp: udp, local: local, peer: peer}
 	if !o.Plain {
-		b, err := newBatched(udp, local, peer.IsValid(), o.Batch)
+		b, err := newBatched(udp, local, peer.IsValid(), o)
 		if err != nil {
 			udp.Close()
 			return nil, problem.Wrap(err, problem.Internal, "cannot prepare the socket on udp %s",

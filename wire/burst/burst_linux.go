@@ -35,8 +35,11 @@ type mmsghdr struct {
 	len uint32
 }
 
-// controlSize is room for one IPV6_PKTINFO and one IP_PKTINFO control message.
+// controlSize is room for one IPV6_PKTINFO and one IP_PKTINFO control message, or one of the two and a UDP_SEGMENT.
 const controlSize = 96
+
+// The system cuts one long datagram into at most so many.
+const maxSegments = 64
 
 // lane is what one direction of a socket needs for its system call: n messages with their vectors, addresses and
 // control bytes, made once, and the closure that the poller calls, bound once, so that a call allocates nothing.
@@ -71,6 +74,7 @@ type batched struct {
 	v6        bool // the socket's own family
 	connected bool
 	wildcard  bool // listens on all addresses: ask for, and send from, the one that was asked
+	segment   bool // hand like neighbours over as one
 
 	in, out lane
 
@@ -79,12 +83,12 @@ type batched struct {
 	zone   string
 }
 
-func newBatched(udp *net.UDPConn, local netip.AddrPort, connected bool, n int) (*batched, error) {
+func newBatched(udp *net.UDPConn, local netip.AddrPort, connected bool, o Options) (*batched, error) {
 	raw, err := udp.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	b := &batched{raw: raw, connected: connected, wildcard: local.Addr().IsUnspecified()}
+	b := &batched{raw: raw, connected: connected, wildcard: local.Addr().IsUnspecified(), segment: o.Segment}
 	var serr error
 	if err := raw.Control(func(fd uintptr) {
 		var domain int
@@ -107,7 +111,13 @@ func newBatched(udp *net.UDPConn, local netip.AddrPort, connected bool, n int) (
 	if serr != nil {
 		return nil, os.NewSyscallError("setsockopt", serr)
 	}
-	b.in, b.out = newLane(n, b.wildcard), newLane(n, b.wildcard)
+	if b.segment {
+		_ = raw.Control(func(fd uintptr) {
+			_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+			b.segment = err == nil
+		})
+	}
+	b.in, b.out = newLane(o.Batch, b.wildcard), newLane(o.Batch, b.wildcard || b.segment)
 	b.in.call, b.out.call = b.recvmmsg, b.sendmmsg
 	return b, nil
 }
@@ -193,31 +203,95 @@ func (b *batched) write(batch []Packet) (sent int, first error) {
 	for len(batch) > 0 {
 		n := min(len(batch), len(l.msgs))
 		for i := range n {
-			p, h := &batch[i], &l.msgs[i].hdr
-			setBase(&l.iovs[i], p.Buf[:p.N])
-			h.Name, h.Namelen = nil, 0
-			if !b.connected && p.Addr.IsValid() {
-				h.Namelen = b.setName(&l.names[i], p.Addr)
-				h.Name = (*byte)(unsafe.Pointer(&l.names[i]))
-			}
-			if b.wildcard {
-				b.setLocal(h, &l.control[i], p.Local)
-			}
+			setBase(&l.iovs[i], batch[i].Buf[:batch[i].N])
 		}
-		l.want = n
+		l.want = 0
+		for i := 0; i < n; l.want++ {
+			run := 1
+			if b.segment {
+				run = like(batch[i:n])
+			}
+			b.fill(l.want, i, run, &batch[i])
+			i += run
+		}
 		if err := b.raw.Write(l.call); err != nil {
 			return sent, err // closed, or past the deadline
 		}
-		sent += l.done
-		batch = batch[l.done:]
-		if l.errno != 0 { // sendmmsg reports an error only when it is the first packet's
-			if first == nil {
-				first = os.NewSyscallError("sendmmsg", l.errno)
-			}
-			batch = batch[1:]
+		for m := range l.done {
+			run := int(l.msgs[m].hdr.Iovlen)
+			sent += run
+			batch = batch[run:]
 		}
+		if l.errno == 0 {
+			continue
+		}
+		// sendmmsg reports an error only when it is the first message's.
+		run := int(l.msgs[0].hdr.Iovlen)
+		if run > 1 && (l.errno == unix.EIO || l.errno == unix.EINVAL || l.errno == unix.EMSGSIZE) {
+			b.segment = false // the way out cannot cut, or not this: as ever, from here on
+			continue
+		}
+		if first == nil {
+			first = os.NewSyscallError("sendmmsg", l.errno)
+		}
+		batch = batch[run:]
 	}
 	return sent, first
+}
+
+// like counts the packets at the start of the batch that can be handed over as one: all of one length, the last
+// perhaps shorter, to and from the same addresses.
+func like(batch []Packet) int {
+	p := &batch[0]
+	if p.N == 0 {
+		return 1
+	}
+	most := min(len(batch), maxSegments, MaxDatagram/p.N)
+	run := 1
+	for run < most {
+		q := &batch[run]
+		if q.Addr != p.Addr || q.Local != p.Local || q.N > p.N || q.N == 0 {
+			break
+		}
+		run++
+		if q.N < p.N {
+			break
+		}
+	}
+	return run
+}
+
+// fill makes message m of the run of packets that begins at i.
+func (b *batched) fill(m, i, run int, p *Packet) {
+	l := &b.out
+	h := &l.msgs[m].hdr
+	h.Iov = &l.iovs[i]
+	h.SetIovlen(run)
+	h.Name, h.Namelen = nil, 0
+	if !b.connected && p.Addr.IsValid() {
+		h.Namelen = b.setName(&l.names[m], p.Addr)
+		h.Name = (*byte)(unsafe.Pointer(&l.names[m]))
+	}
+	if l.control == nil {
+		return
+	}
+	control := &l.control[m]
+	used := 0
+	if b.wildcard {
+		used = b.setLocal(control, p.Local)
+	}
+	if run > 1 {
+		c := (*unix.Cmsghdr)(unsafe.Pointer(&control[used]))
+		c.Level, c.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+		c.SetLen(unix.CmsgLen(2))
+		*(*uint16)(unsafe.Pointer(&control[used+unix.CmsgLen(0)])) = uint16(p.N)
+		used += unix.CmsgSpace(2)
+	}
+	h.Control = nil
+	if used > 0 {
+		h.Control = &control[0]
+	}
+	h.SetControllen(used)
 }
 
 func setBase(v *unix.Iovec, p []byte) {
@@ -305,12 +379,10 @@ func localOf(control []byte) netip.Addr {
 	return netip.Addr{}
 }
 
-// setLocal writes the control message that makes the system send from a.
-func (b *batched) setLocal(h *unix.Msghdr, control *[controlSize]byte, a netip.Addr) {
+// setLocal writes the control message that makes the system send from a, and returns its size; 0 for no such address.
+func (b *batched) setLocal(control *[controlSize]byte, a netip.Addr) int {
 	if !a.IsValid() || a.IsMulticast() || (!b.v6 && !a.Unmap().Is4()) {
-		h.Control = nil
-		h.SetControllen(0)
-		return
+		return 0
 	}
 	c := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
 	data := unsafe.Pointer(&control[unix.CmsgLen(0)])
@@ -318,12 +390,10 @@ func (b *batched) setLocal(h *unix.Msghdr, control *[controlSize]byte, a netip.A
 		c.Level, c.Type = unix.IPPROTO_IPV6, unix.IPV6_PKTINFO
 		c.SetLen(unix.CmsgLen(unix.SizeofInet6Pktinfo))
 		*(*unix.Inet6Pktinfo)(data) = unix.Inet6Pktinfo{Addr: a.As16()}
-		h.SetControllen(unix.CmsgSpace(unix.SizeofInet6Pktinfo))
-	} else {
-		c.Level, c.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
-		c.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
-		*(*unix.Inet4Pktinfo)(data) = unix.Inet4Pktinfo{Spec_dst: a.Unmap().As4()}
-		h.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
+		return unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 	}
-	h.Control = &control[0]
+	c.Level, c.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
+	c.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+	*(*unix.Inet4Pktinfo)(data) = unix.Inet4Pktinfo{Spec_dst: a.Unmap().As4()}
+	return unix.CmsgSpace(unix.SizeofInet4Pktinfo)
 }
