@@ -209,3 +209,15 @@ func (l *Load) Check(ctx context.Context, s store.Store, acked map[int]int) erro
 	}
 	return nil
 }
+
+// Heads is the last step of each writer, as the store has it.
+func Heads(ctx context.Context, s store.Reader, writers int) ([]int, error) {
+	heads := make([]int, writers)
+	for w := range heads {
+		var err error
+		if heads[w], err = head(ctx, s, headKey(w)); err != nil {
+			return nil, err
+		}
+	}
+	return heads, nil
+}

@@ -114,8 +114,11 @@ func list(t testing.TB, r store.Reader, span store.Span) []string {
 
 func same(t testing.TB, what string, got, want []string) {
 	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Fatalf("%s:\n got %q\nwant %q", what, got, want)
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Fatalf("%s: %d rows, want %d; from row %d on:\n got %q\nwant %q", what, len(got), len(want), i,
+				got[min(i, len(got)):min(i+3, len(got))], want[min(i, len(want)):min(i+3, len(want))])
+		}
 	}
 }
 
