@@ -12,7 +12,8 @@ import (
 
 // A node's folder:
 //
-//	keys/node.pem     the server's key: TLS, signed messages; stands in the HS_SITE
+//	keys/node.pem     the server's key: signed messages, and TLS; stands in the HS_SITE
+//	keys/tls.pem      a P-256 key for TLS, when the server's is SM2, which international TLS does not know
 //	keys/prefix.pem   the prefix's key: signs records and delegations, and is the first administrator; all sites
 //	                  of one prefix share it
 //	hints.json        where the root is and what its key is
@@ -23,6 +24,7 @@ import (
 // authoritative node says, but not what its parents signed.
 const (
 	nodeKeyFile   = "keys/node.pem"
+	tlsKeyFile    = "keys/tls.pem"
 	prefixKeyFile = "keys/prefix.pem"
 )
 
@@ -47,7 +49,7 @@ func EnsureKey(path string, alg trust.Algorithm) (*trust.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	pem, err := k.MarshalPEM(nil)
+	pem, err := k.MarshalPEM()
 	if err != nil {
 		return nil, err
 	}
