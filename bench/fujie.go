@@ -32,7 +32,7 @@ func (h *Host) newNode(name string) (*fujieNode, error) {
 		return nil, err
 	}
 	// The rate limit guards third parties, who are not here; a source network that asks this much would be held back.
-	config := fmt.Sprintf("name: %s\nrole: enterprise\nprefix: %q\nsockets: 1\nrate-limit: -1\ndebug: %s\nlisten: {irp: %q, http: %q}\n",
+	config := fmt.Sprintf("name: %s\nrole: enterprise\nprefix: %q\nsockets: 1\nrate-bytes: -1\ndebug: %s\nlisten: {irp: %q, http: %q}\n",
 		name, Prefix, n.debug, n.irp, n.http)
 	return n, os.WriteFile(n.config(), []byte(config), 0o600)
 }

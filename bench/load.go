@@ -147,7 +147,7 @@ func (c *client) take(m []byte, now time.Duration) (place int, freed bool) {
 // RunUDP puts the load on addr, each client on a socket of its own with batched system calls.
 func (l Load) RunUDP(ctx context.Context, addr netip.AddrPort, p Protocol) (*Outcome, error) {
 	return l.run(ctx, p, func(ctx context.Context, c *client) error {
-		conn, err := burst.Dial(addr, burst.Options{Batch: len(c.slots)})
+		conn, err := burst.Dial(addr, burst.Options{Batch: len(c.slots), Segment: true})
 		if err != nil {
 			return err
 		}

@@ -50,11 +50,11 @@ type value struct {
 	data  string
 }
 
-// valuesOf is what record n answers: 3 values, about 120 bytes of data.
+// valuesOf is what record n answers: 3 values, about 120 bytes of data, not all of one length.
 func valuesOf(n uint64) [3]value {
 	return [3]value{
 		{1, "URL", "https://id.example.cn/p/" + string(AppendHandle(nil, n))},
-		{2, "NAME", fmt.Sprintf("Centrifugal pump CP-%03d, cast iron", n%1000)},
+		{2, "NAME", fmt.Sprintf("Centrifugal pump CP-%03d, %s", n%1000, [...]string{"bronze", "cast iron", "duplex steel", "stainless steel 316L"}[n>>3%4])},
 		{3, "BATCH", fmt.Sprintf("2026-%02d-%02d line %02d", n/28%12+1, n%28+1, n/336%40)},
 	}
 }

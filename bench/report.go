@@ -135,7 +135,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "- commit `%s`\n- command `%s`\n- machine: %s\n- layout: %s\n- %d names stored; medians of %d alternating turns of %s; the whole run took %s\n",
 		r.Commit, r.Command, r.Machine, r.Layout, r.Names, r.Rounds, r.Turn, r.Took)
-	b.WriteString("- load: closed loop, batched generator of this program; names picked at random, each as likely\n")
+	b.WriteString("- load: closed loop, batched generator of this program (recvmmsg, sendmmsg, UDP_SEGMENT); names picked at random, each as likely\n")
 	if len(r.Verdicts) > 0 {
 		b.WriteString("\n## Targets\n\n| target | wanted | got | |\n|---|---|---|---|\n")
 		for _, v := range r.Verdicts {
