@@ -1,14 +1,19 @@
-// Package open opens a store by its URL: the one place that knows which engines there are.
+// Package open chooses where a node's bytes rest, by one line of its configuration:
 //
-//	pebble:FOLDER, or a folder alone     embedded, the default
-//	postgres://user@host/database        shared, any engine of that protocol
-//	memory:                              forgets everything; for tests
+//	/var/lib/fujie                     a folder on this machine (pebble)
+//	pebble:///var/lib/fujie            the same
+//	postgres://fujie@db:5432/fujie     a PostgreSQL server or cluster
+//	memory:                            nowhere: gone when the program ends
+//
+// A folder's address may carry ?cache=MiB&memtable=MiB&reserve=MiB; PostgreSQL's takes what libpq takes.
 package open
 
 import (
 	"context"
 	"log/slog"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/fujie-id/fujie/problem"
@@ -18,37 +23,80 @@ import (
 	"github.com/fujie-id/fujie/store/postgres"
 )
 
-// Options are what several engines have in common. The zero value is each engine's own choice.
-type Options struct {
-	Cache int64        // bytes of memory for data read; engines elsewhere have their own
-	Log   *slog.Logger // where the engine reports a full or failing disk
-}
-
-// Open opens the store that url names. The error is of kind problem.BadRequest when there is no such engine.
-func Open(ctx context.Context, url string, o Options) (store.Store, error) {
-	scheme, rest, ok := strings.Cut(url, ":")
-	if !ok || filepath.VolumeName(url) != "" {
-		scheme, rest = "pebble", url // a folder
+// Open opens the store at the address. The engine reports a full disk or a lost connection to log; nil: nowhere. Errors
+// are problem.BadRequest for a malformed address, else the engine's.
+func Open(ctx context.Context, address string, log *slog.Logger) (store.Store, error) {
+	scheme, _, found := strings.Cut(address, ":")
+	if !found || strings.ContainsAny(scheme, `/\.`) || filepath.VolumeName(address) != "" {
+		scheme = "" // a path
 	}
 	switch scheme {
 	case "memory":
-		return memory.New(), nil
-	case "pebble":
-		dir := strings.TrimPrefix(rest, "//")
-		if dir == "" {
-			return nil, problem.New(problem.BadRequest, "the store %q names no folder; write pebble:FOLDER", "存储 %q 没有给出目录；请写成 pebble:目录", url)
+		if address != "memory:" {
+			return nil, bad(address)
 		}
-		s, err := pebble.Open(dir, pebble.Options{Cache: o.Cache, Logger: o.Log})
+		return memory.New(), nil
+	case "postgres", "postgresql":
+		s, err := postgres.Open(ctx, address, postgres.Options{Logger: log})
 		if err != nil {
-			return nil, problem.Wrap(err, problem.Internal, "the store in %s cannot be opened; is another process using it?", "无法打开 %s 中的存储；是否有其他进程正在使用？", dir)
+			return nil, err
 		}
 		return s, nil
-	case "postgres", "postgresql":
-		s, err := postgres.Open(ctx, url, postgres.Options{})
+	case "", "pebble":
+		dir, o := address, pebble.Options{Logger: log}
+		if scheme == "pebble" {
+			var err error
+			if dir, err = folder(address, &o); err != nil {
+				return nil, err
+			}
+		}
+		if dir == "" {
+			return nil, bad(address)
+		}
+		s, err := pebble.Open(dir, o)
 		if err != nil {
-			return nil, problem.Wrap(err, problem.Unreachable, "the shared store cannot be opened; check its address, and that the account may create a table", "无法打开共享存储；请检查地址，以及该账户是否有权建表")
+			return nil, err
 		}
 		return s, nil
 	}
-	return nil, problem.New(problem.BadRequest, "there is no store engine %q; take pebble:FOLDER, postgres://… or memory:", "没有存储引擎 %q；可用 pebble:目录、postgres://… 或 memory:", scheme)
+	return nil, bad(address)
+}
+
+// folder reads pebble:///absolute/path?… and pebble:relative/path?….
+func folder(address string, o *pebble.Options) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host != "" || u.User != nil || u.Fragment != "" {
+		return "", bad(address)
+	}
+	for name, values := range u.Query() {
+		n, err := strconv.ParseInt(values[len(values)-1], 10, 32)
+		if err != nil || n <= 0 {
+			return "", bad(address)
+		}
+		switch n <<= 20; name {
+		case "cache":
+			o.Cache = n
+		case "memtable":
+			o.MemTable = n
+		case "reserve":
+			o.Reserve = n
+		default:
+			return "", bad(address)
+		}
+	}
+	if u.Opaque != "" {
+		return url.PathUnescape(u.Opaque)
+	}
+	return u.Path, nil
+}
+
+func bad(address string) error {
+	if u, err := url.Parse(address); err == nil {
+		address = u.Redacted()
+	} else {
+		address = "?"
+	}
+	return problem.New(problem.BadRequest,
+		"the store's address %q is not understood: write a folder's path, pebble:///path, postgres://user@host:5432/database or memory:",
+		"无法识别存储地址 %q：请写文件夹路径、pebble:///路径、postgres://用户@主机:5432/数据库 或 memory:", address)
 }
