@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type Node struct {
 	now func() time.Time
 
 	key       *trust.PrivateKey // the server's
+	tlsKey    *trust.PrivateKey // the same, or another when TLS cannot take it
 	prefixKey *trust.PrivateKey // nil on a recursive node
 
 	client   *irp.Client
@@ -100,6 +102,12 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.key, err = EnsureKey(NodeKeyPath(n.cfg.Data), n.cfg.Algorithm); err != nil {
 		return err
 	}
+	n.tlsKey = n.key
+	if n.key.Algorithm() == trust.SM2 {
+		if n.tlsKey, err = EnsureKey(filepath.Join(n.cfg.Data, tlsKeyFile), trust.P256); err != nil {
+			return err
+		}
+	}
 	n.client = &irp.Client{Iterative: true, Now: n.now}
 	n.closes = append(n.closes, func() error { n.client.Close(); return nil })
 	return roles[n.cfg.Role](ctx, n)
@@ -127,6 +135,11 @@ func (n *Node) IRP() netip.AddrPort  { return n.irpAddr }
 func (n *Node) HTTP() netip.AddrPort { return n.httpAddr }
 func (n *Node) Site() *record.Site   { return n.site }
 func (n *Node) Key() trust.PublicKey { return n.key.Public() }
+
+// TLSKey is the key that HTTPS and TLS connections show.
+func (n *Node) TLSKey() trust.PublicKey { return n.tlsKey.Public() }
+
+// PrefixKey is the key that signs for the node's prefix; zero on a recursive node.
 func (n *Node) PrefixKey() trust.PublicKey {
 	if n.prefixKey == nil {
 		return trust.PublicKey{}
@@ -256,7 +269,7 @@ func (n *Node) describe(primary bool) *record.Site {
 func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) error {
 	auth := &trust.Checker{Resolver: &n.keys, Secrets: d.secrets, Remote: n.verifyRemote}
 	site := func() *record.Site { return n.site }
-	cert, err := trust.SelfSigned(n.key, []string{n.cfg.Name, "localhost"}, addrs(n.site), n.now(), certLife)
+	cert, err := trust.SelfSigned(n.tlsKey, []string{n.cfg.Name, "localhost"}, addrs(n.site), n.now(), certLife)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ type Ready struct {
 
 // ReadyOf is the Ready of a node in this process.
 func ReadyOf(n *node.Node) Ready {
-	return Ready{Name: n.Name(), IRP: n.IRP().String(), HTTP: n.HTTP().String(), Pin: n.Key().Fingerprint(), Pid: os.Getpid()}
+	return Ready{Name: n.Name(), IRP: n.IRP().String(), HTTP: n.HTTP().String(), Pin: n.TLSKey().Fingerprint(), Pid: os.Getpid()}
 }
 
 // Start runs a country until Close. When it returns nil every node answers, every prefix is delegated, every mirror is
