@@ -182,10 +182,37 @@ func (w *world) above(prefix string) *land {
 // keepers is the servers that keep the prefix records below l, and the zone whose key signs them.
 func (w *world) keepers(l *land) (servers []string, signer *land) {
 	if l.prefix != "" && l.nobelow {
-		s, _ := w.keepers(w.above(l.prefix))
-		return s, l
+		s, up := w.keepers(w.above(l.prefix))
+		if l.signed {
+			up = l
+		}
+		return s, up
 	}
-	return flat(l.sites), l
+	return w.staff(l), l
+}
+
+// staff is the servers of a prefix: those of its sites, and those of its services.
+func (w *world) staff(l *land) []string {
+	all := flat(l.sites)
+	for _, s := range l.services {
+		h := w.records[id.MustParse(s).String()]
+		if h == nil {
+			continue
+		}
+		for _, v := range h.values {
+			if v.Type != record.TypeSite {
+				continue
+			}
+			site, err := record.DecodeSite(v.Data)
+			if err != nil {
+				panic(err)
+			}
+			for _, srv := range site.Servers {
+				all = append(all, w.at(srv.Addr).name)
+			}
+		}
+	}
+	return all
 }
 
 func flat(sites [][]string) []string {
@@ -217,22 +244,7 @@ func (w *world) values(name id.ID, records map[string]*held) (vs []record.Value,
 	} else if signer = w.zones[name.Prefix()]; signer == nil {
 		return nil, nil, nil, false
 	}
-	kept = flat(signer.sites)
-	for _, s := range signer.services {
-		if h := w.records[id.MustParse(s).String()]; h != nil {
-			for _, v := range h.values {
-				if v.Type == record.TypeSite {
-					site, err := record.DecodeSite(v.Data)
-					if err != nil {
-						panic(err)
-					}
-					for _, srv := range site.Servers {
-						kept = append(kept, w.at(srv.Addr).name)
-					}
-				}
-			}
-		}
-	}
+	kept = w.staff(signer)
 	h := records[name.String()]
 	if h == nil {
 		return nil, signer, kept, false
