@@ -190,6 +190,7 @@ type question struct {
 	session *clientSession // nil outside of sessions
 	certify bool           // a signature by at.Key was asked for
 	safe    bool           // may be sent again when it got lost half-way
+	sent    int            // how often it was
 	first   *Message       // for an answer to a challenge: the request it is about
 	many    bool           // several messages may answer
 }
@@ -385,6 +386,9 @@ func (c *Client) limit(ctx context.Context) (context.Context, context.CancelFunc
 
 // exchange sends q and gives each message of the answer to each.
 func (c *Client) exchange(ctx context.Context, q *question, each func(*response) error) error {
+	if ctx.Err() != nil {
+		return c.noAnswer(ctx, q.at, ctx.Err())
+	}
 	switch q.at.Protocol {
 	case record.UDP:
 		if !q.many {

@@ -150,13 +150,12 @@ func (a *Admin) lost(s *clientSession) {
 	}
 }
 
-// request is one operation to do.
+// operation is one request to make.
 type operation struct {
 	op    Op
 	flags Flags
 	depth uint8
 	body  []byte
-	safe  bool
 	many  bool
 }
 
@@ -190,7 +189,9 @@ func (a *Admin) once(ctx context.Context, o *operation, s *clientSession, each f
 	if err != nil {
 		return false, err
 	}
-	q.safe, q.many = o.safe, o.many
+	// It may always be sent again: outside of a session nothing is done before the challenge is answered, in one the
+	// counter keeps it from being done twice, and a challenge takes one answer.
+	q.safe, q.many = true, o.many
 	if s != nil {
 		if !s.isProved() {
 			if err := hold(ctx, s.proving); err != nil {
@@ -201,13 +202,15 @@ func (a *Admin) once(ctx context.Context, o *operation, s *clientSession, each f
 		if err := a.c.inSession(q, s); err != nil {
 			return false, err
 		}
-	} else {
-		q.safe = true // nothing is done before the challenge is answered
 	}
 	var challenged *response
 	var refused error
+	sent := q
 	hear := func(r *response) error {
 		switch kind := KindOf(r.Code); {
+		case sent.sent > 1 && (s != nil && kind == problem.SessionReplay || sent.first != nil && kind == problem.AuthTimeout):
+			// What came first was taken; its answer got lost.
+			return problem.New(problem.Unreachable, "the answer of %s was lost; look whether it was done before doing it again", "%s 的应答丢失；重试之前请先查看操作是否已完成", a.at)
 		case r.Code == AuthenticationNeeded:
 			challenged = r
 			return nil
@@ -233,7 +236,7 @@ func (a *Admin) once(ctx context.Context, o *operation, s *clientSession, each f
 	if err != nil {
 		return false, err
 	}
-	challenged = nil
+	challenged, sent = nil, q2
 	err = a.exchange(ctx, q2, func(r *response) error {
 		if k := KindOf(r.Code); s != nil && k != problem.NeedAuth && k != problem.AuthFailed && k != problem.AuthError && k != problem.AuthTimeout && k != problem.BadCredential {
 			s.setProved()
@@ -298,7 +301,7 @@ func (c *Client) answerTo(q *question, challenge *response, proof record.Proof) 
 		return nil, err
 	}
 	q2.msg.Session = challenge.Session
-	q2.session, q2.certify, q2.many = q.session, q.certify, q.many
+	q2.session, q2.certify, q2.many, q2.safe = q.session, q.certify, q.many, true
 	if q2.first = q.first; q2.first == nil {
 		q2.first = q.msg
 	}
@@ -426,7 +429,7 @@ func (a *Admin) one(ctx context.Context, o *operation) (*response, error) {
 // Resolve asks the server as the login, who may read what is not for everybody (record.Resolver).
 func (a *Admin) Resolve(ctx context.Context, q record.Query) (record.Answer, error) {
 	begin := a.c.now()
-	r, err := a.one(ctx, &operation{op: OpResolution, flags: a.c.flags(&q), depth: depth(q.Depth), safe: true,
+	r, err := a.one(ctx, &operation{op: OpResolution, flags: a.c.flags(&q), depth: depth(q.Depth),
 		body: AppendResolution(nil, &Resolution{Name: q.Name(), Indexes: q.Indexes, Types: q.Types, Chinese: a.c.Chinese})})
 	if err != nil {
 		return a.c.traced(record.Answer{Source: a.at.Addr.String()}, &q, a.at, begin, err), err
@@ -546,7 +549,7 @@ func (a *Admin) Each(ctx context.Context, prefix string, f func(name string) err
 }
 
 func (a *Admin) names(ctx context.Context, op Op, name string, f func(string) error) error {
-	return a.do(ctx, &operation{op: op, flags: DefaultFlags, body: AppendNamed(nil, name), safe: true, many: true}, func(r *response) error {
+	return a.do(ctx, &operation{op: op, flags: DefaultFlags, body: AppendNamed(nil, name), many: true}, func(r *response) error {
 		if r.Code != Success {
 			return a.c.failure(r)
 		}

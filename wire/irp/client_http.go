@@ -64,10 +64,7 @@ func (c *Client) overHTTP(ctx context.Context, q *question, each func(*response)
 	}
 	req.Header.Set("Content-Type", tunnelType)
 	req.Header.Set("Accept", tunnelType)
-	if !q.safe {
-		// Without GetBody the transport does not send it a second time by itself.
-		req.GetBody = nil
-	}
+	q.sent++
 	res, err := c.tunnel().Do(req)
 	if err != nil {
 		return c.noAnswer(ctx, q.at, err)

@@ -172,6 +172,9 @@ func (c *Client) setUp(ctx context.Context, at record.Endpoint, as record.Ref, s
 	if r.Code != Success {
 		return nil, c.failure(r)
 	}
+	if !r.Version.AtLeast(2, 7) {
+		return nil, problem.New(problem.Unsupported, "%s speaks version %d.%d, whose messages in sessions nobody can check", "%s 使用 %d.%d 版协议，其会话消息无法核验", at, r.Version.Major, r.Version.Minor)
+	}
 	if len(at.Key) > 0 && !r.certified {
 		return nil, problem.New(problem.Bogus, "%s does not sign its half of the session's key, though its site names a key", "%s 的站点信息列有公钥，却没有为会话密钥签名", at)
 	}

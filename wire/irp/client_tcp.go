@@ -400,6 +400,7 @@ func (c *Client) overTCP(ctx context.Context, q *question, each func(*response) 
 // onConn sends q on t and hears its answers. lost says that the connection ended before the answer was complete; any
 // that a part of it had come.
 func (c *Client) onConn(ctx context.Context, t *tcpConn, w *waiter, q *question, each func(*response) error) (lost, any bool, err error) {
+	q.sent++
 	t.write(q.wire)
 	for {
 		var raw []byte

@@ -53,6 +53,7 @@ func (c *Client) overUDP(ctx context.Context, q *question, each func(*response) 
 	var last error
 	var parts *reassembler
 	for _, wait := range schedule(attempts, left) {
+		q.sent++
 		if err := sendPackets(conn, q.wire, buf[:0]); err != nil {
 			return c.noAnswer(ctx, q.at, err)
 		}
@@ -119,7 +120,9 @@ func (c *Client) overUDP(ctx context.Context, q *question, each func(*response) 
 func (c *Client) insteadOverTCP(ctx context.Context, q *question, each func(*response) error) error {
 	tcp := *q
 	tcp.at.Protocol = record.TCP
-	return c.overTCP(ctx, &tcp, each)
+	err := c.overTCP(ctx, &tcp, each)
+	q.sent = tcp.sent
+	return err
 }
 
 // sendPackets sends a message in as many packets as it takes.
