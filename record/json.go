@@ -15,14 +15,15 @@ import (
 //	{"index":1,"type":"URL","data":{"format":"string","value":"http://a"},"permissions":"1100","ttl":86400,
 //	 "timestamp":"2026-11-22T15:10:27Z","references":[{"handle":"88.1/a","index":1}]}
 //
-// permissions stand only when they are not 1110, ttl is a time when it is absolute, timestamp is left out when it is 0
+// permissions stand only when they are not 1110 (of secret keys always, since for those the reader takes less for
+// granted), ttl is a time when it is absolute, timestamp is left out when it is 0
 // and references when there are none. data.format is admin, vlist, site or key where the bytes are exactly what reading
 // that form back gives; else string for UTF-8 text, else base64. So nothing is lost between the two forms.
 
 // AppendValueJSON appends the JSON form of v.
 func AppendValueJSON(dst []byte, v *Value) []byte {
 	dst = appendHead(dst, v.Index, v.Type, v.Data)
-	dst = appendTail(dst, v.Perm, v.TTL, v.Timestamp)
+	dst = appendTail(dst, v.Perm, v.Perm != DefaultPerm || fold(v.Type, TypeSecKey), v.TTL, v.Timestamp)
 	if len(v.Refs) > 0 {
 		dst = append(dst, `,"references":`...)
 		dst = append(dst, '[')
@@ -84,7 +85,7 @@ func (r *cursor) appendValueJSON(dst []byte) []byte {
 		return dst
 	}
 	dst = appendHead(dst, index, typ, data)
-	dst = appendTail(dst, perm, TTL{ttlType == 1, ttl}, timestamp)
+	dst = appendTail(dst, perm, perm != DefaultPerm || fold(typ, TypeSecKey), TTL{ttlType == 1, ttl}, timestamp)
 	if n > 0 {
 		dst = append(dst, `,"references":`...)
 		dst = r.appendRefsJSON(dst, n)
@@ -113,8 +114,8 @@ func appendHead[T string | []byte](dst []byte, index uint32, typ T, data []byte)
 	return appendData(dst, typ, data)
 }
 
-func appendTail(dst []byte, perm Perm, ttl TTL, timestamp uint32) []byte {
-	if perm != DefaultPerm {
+func appendTail(dst []byte, perm Perm, say bool, ttl TTL, timestamp uint32) []byte {
+	if say {
 		dst = append(dst, `,"permissions":"`...)
 		for bit := AdminRead; bit > 0; bit >>= 1 {
 			if perm&bit != 0 {

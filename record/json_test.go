@@ -82,6 +82,7 @@ func TestJSONInput(t *testing.T) {
 		{`{"index":1,"type":"X","data":"","permissions":"11110"}`, `[{"index":1,"type":"X","data":{"format":"string","value":""},"ttl":86400}]`},
 		{`{"index":1,"type":"X","data":"","permissions":"10110"}`, `[{"index":1,"type":"X","data":{"format":"string","value":""},"ttl":86400}]`},
 		{`{"index":1,"type":"X","data":"","permissions":"01110"}`, `[{"index":1,"type":"X","data":{"format":"string","value":""},"permissions":"0110","ttl":86400}]`},
+		{`{"index":1,"type":"HS_SECKEY","data":"s","permissions":"1110"}`, `[{"index":1,"type":"HS_SECKEY","data":{"format":"string","value":"s"},"permissions":"1110","ttl":86400}]`},
 		// nobody shall publish a secret because he said nothing
 		{`{"index":1,"type":"HS_SECKEY","data":"s"}`, `[{"index":1,"type":"HS_SECKEY","data":{"format":"string","value":"s"},"permissions":"1100","ttl":86400}]`},
 		{`{"index":1,"type":"X","data":"","ttl":"2027-01-15T09:00:00+01:00"}`, `[{"index":1,"type":"X","data":{"format":"string","value":""},"ttl":"2027-01-15T08:00:00Z"}]`},
@@ -154,7 +155,7 @@ func drawValue(t *rapid.T) record.Value {
 	if len(v.Refs) == 0 {
 		v.Refs = nil
 	}
-	v.Type = rapid.SampledFrom([]string{"URL", "X", "类型", record.TypeAdmin, record.TypeVList, record.TypeSite, record.TypeSite6, record.TypePubKey, "hs_admin"}).Draw(t, "type")
+	v.Type = rapid.SampledFrom([]string{"URL", "X", "类型", record.TypeAdmin, record.TypeVList, record.TypeSite, record.TypeSite6, record.TypePubKey, record.TypeSecKey, "hs_admin"}).Draw(t, "type")
 	v.Data = rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(t, "data")
 	if rapid.Bool().Draw(t, "text") {
 		v.Data = []byte(rapid.String().Draw(t, "string"))

@@ -751,3 +751,12 @@ func (r *JSONReader) isValue() bool {
 	})
 	return found && ahead.err == nil
 }
+
+// Site reads the JSON form of a site; nil after a failure.
+func (r *JSONReader) Site() *Site {
+	s := r.site()
+	if r.err != nil {
+		return nil
+	}
+	return &s
+}

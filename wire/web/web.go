@@ -1,0 +1,251 @@
+// Package web lets anyone with a browser, a phone or any program that speaks HTTP resolve, register and manage
+// identifiers, and shows people a page about what they scanned.
+//
+// It speaks the JSON interface of Handle.Net 9 (handle-protocol §3), so that deployed clients work unchanged:
+//
+//	GET, POST  /api/handles/{identifier}      resolve
+//	PUT        /api/handles/{identifier}      register or change
+//	DELETE     /api/handles/{identifier}      delete
+//	GET        /api/handles?prefix=…          list
+//	GET        /api/prefixes                  the prefixes answered for; POST and DELETE /api/prefixes/{…} to change them
+//	GET        /api/site                      where this service is
+//	POST       /api/sessions                  prove once who asks; GET, PUT, DELETE /api/sessions/this
+//	GET, POST  /api/verifications/{user}      check a proof by a secret key kept here
+//
+// and beside it: POST /api/register (many writes in one request), GET /api/feed (what changed), GET /healthz, POST of
+// application/x-hdl-message under any path (the Handle protocol in HTTP), GET / (a page to enter a code) and
+// GET /{identifier} (a redirect, a page or JSON).
+//
+// HTTP and HTTPS share one port: the first byte of a connection tells. Whoever reads the network sees what is asked over
+// plain HTTP, so nobody can prove who they are there.
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust"
+)
+
+// Server answers HTTP. The zero value of each field but Resolver is usable; what it leaves out is refused as not
+// offered here.
+type Server struct {
+	Resolver  record.Resolver // required; one that is a record.Appender too answers plain questions faster
+	Registrar record.Registrar
+	Lister    record.Lister
+	Feed      record.Feed
+
+	// Auth checks who asks. A *trust.Checker also knows client certificates and passwords.
+	Auth    record.Authenticator
+	Secrets record.SecretFinder // for /api/verifications: the secret keys that are kept here
+
+	Site   func() *record.Site // what /api/site says
+	Tunnel http.Handler        // takes messages of the Handle protocol in POST requests
+
+	// Certificate is for HTTPS; without one there is no HTTPS, and so nobody can write. Its key also signs for the
+	// server in sessions. Browsers do not take Ed25519 in TLS: for them a P-256 certificate is made beside such a one.
+	Certificate tls.Certificate
+
+	Name   string // what people see as this node's name
+	Limits Limits
+	Log    *slog.Logger     // slog.Default when nil; requests are not logged, what goes wrong inside is
+	Now    func() time.Time // time.Now when nil
+	Rand   io.Reader        // crypto/rand when nil
+
+	once     sync.Once
+	appender record.Appender
+	sessions sessions
+	stop     chan struct{} // closed when the server shuts down
+}
+
+// Limits bound what one asker may take. A zero field gets its default.
+type Limits struct {
+	Body     int64         // bytes of a request that carries one record; 2 MiB
+	Bulk     int64         // bytes of a request to /api/register; 64 MiB
+	Line     int           // bytes of one line of it; 2 MiB
+	Conns    int           // connections at a time; 8192
+	Header   time.Duration // from the first byte of a connection or request to the end of the headers; 10 s
+	Request  time.Duration // to read a request, and to write an answer; 60 s
+	Idle     time.Duration // between the requests of a connection; 120 s
+	Wait     time.Duration // how long /api/feed waits for news at most; 55 s
+	Sessions int           // sessions that are open at a time; 16384
+	Session  time.Duration // how long a session is kept unused; 1 h
+}
+
+func (l *Limits) fill() {
+	def(&l.Body, 2<<20)
+	def(&l.Bulk, 64<<20)
+	def(&l.Line, 2<<20)
+	def(&l.Conns, 8192)
+	def(&l.Header, 10*time.Second)
+	def(&l.Request, time.Minute)
+	def(&l.Idle, 2*time.Minute)
+	def(&l.Wait, 55*time.Second)
+	def(&l.Sessions, 16384)
+	def(&l.Session, time.Hour)
+}
+
+func def[T int | int64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+func (s *Server) start() {
+	s.once.Do(func() {
+		s.Limits.fill()
+		if s.Log == nil {
+			s.Log = slog.Default()
+		}
+		if s.Now == nil {
+			s.Now = time.Now
+		}
+		if s.Rand == nil {
+			s.Rand = rand.Reader
+		}
+		s.appender, _ = s.Resolver.(record.Appender)
+		s.sessions.init(s.Limits.Sessions, s.Limits.Session, s.Rand)
+		s.stop = make(chan struct{})
+	})
+}
+
+// Serve answers on l, HTTP and HTTPS alike, until ctx is done; then it lets running requests end, for a few seconds,
+// and returns nil. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	s.start()
+	hs := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: s.Limits.Header,
+		ReadTimeout:       s.Limits.Request,
+		WriteTimeout:      s.Limits.Request,
+		IdleTimeout:       s.Limits.Idle,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	both := newBothListener(l, s.tlsConfig(), s.Limits.Conns, s.Limits.Header)
+	served := make(chan error, 1)
+	go func() { served <- hs.Serve(both) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		s.shut()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if hs.Shutdown(grace) != nil {
+			hs.Close()
+		}
+		err = <-served
+	}
+	both.Close()
+	both.wait()
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return problem.Wrap(err, problem.Internal, "the HTTP server stopped", "HTTP 服务已停止")
+	}
+	return nil
+}
+
+// shut wakes those who wait for news.
+func (s *Server) shut() {
+	select {
+	case <-s.stop:
+	default:
+		close(s.stop)
+	}
+}
+
+// tlsConfig is nil without a certificate.
+func (s *Server) tlsConfig() *tls.Config {
+	if len(s.Certificate.Certificate) == 0 {
+		return nil
+	}
+	c := &tls.Config{
+		Certificates: []tls.Certificate{s.Certificate},
+		// Any client certificate will do: what counts is that its key is one in the user's record.
+		ClientAuth: tls.RequestClientCert,
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+	}
+	if other, ok := s.forBrowsers(); ok {
+		c.Certificates = append(c.Certificates, other)
+	}
+	return c
+}
+
+// forBrowsers is a P-256 certificate under the same names, for clients that do not take the node's own.
+func (s *Server) forBrowsers() (tls.Certificate, bool) {
+	leaf := s.Certificate.Leaf
+	if leaf == nil || leaf.PublicKeyAlgorithm.String() != "Ed25519" {
+		return tls.Certificate{}, false
+	}
+	key, err := trust.Generate(trust.P256, s.Rand)
+	if err != nil {
+		s.Log.Error("no TLS certificate for browsers", "err", err)
+		return tls.Certificate{}, false
+	}
+	names := append([]string{leaf.Subject.CommonName}, leaf.DNSNames...)
+	var addrs []netip.Addr
+	for _, ip := range leaf.IPAddresses {
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			addrs = append(addrs, a)
+		}
+	}
+	now := s.Now()
+	cert, err := trust.SelfSigned(key, names, addrs, now, leaf.NotAfter.Sub(now))
+	if err != nil {
+		s.Log.Error("no TLS certificate for browsers", "err", err)
+		return tls.Certificate{}, false
+	}
+	return cert, true
+}
+
+// Handler is the server without its listeners, for those that bring their own.
+func (s *Server) Handler() http.Handler {
+	s.start()
+	return http.HandlerFunc(s.serve)
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	// No mux: identifiers hold slashes and dots that a mux would clean away.
+	path := r.URL.Path
+	if name, ok := strings.CutPrefix(path, "/api/handles/"); ok {
+		if r.Method == http.MethodGet && s.fast(w, r, name) {
+			return
+		}
+		s.api(w, r, name, s.handles)
+		return
+	}
+	if s.Tunnel != nil && r.Method == http.MethodPost && isTunnel(r.Header.Get("Content-Type")) {
+		s.Tunnel.ServeHTTP(w, r)
+		return
+	}
+	if name, ok := strings.CutPrefix(path, "/api/"); ok {
+		s.api(w, r, name, s.other)
+		return
+	}
+	if path == "/healthz" {
+		w.Header()["Content-Type"] = jsonType
+		io.WriteString(w, `{"status":"ok"}`+"\n")
+		return
+	}
+	s.page(w, r)
+}
+
+const tunnelType = "application/x-hdl-message"
+
+func isTunnel(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(t), tunnelType)
+}

@@ -1,0 +1,81 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fujie-id/fujie/record"
+)
+
+// words is everything a page says, in one language.
+type words struct {
+	Title, Enter, Example, LookUp, OtherLang                                                    string
+	NotFound, NotFoundHint, NotHere, NotHereHint, Bogus, BogusHint, Away, AwayHint, Broken      string
+	NothingPublic, Referred, Identifier, Printed, Origin, Source, FromStore, FromCache, StaleAs string
+	What, Value, Index, Changed, Keep, Until, System, SystemHint, AsJSON, Alias, Node, Scan     string
+	Trust                                                                                       map[record.Trust]string
+	Labels                                                                                      map[string]string
+	units                                                                                       [4]string
+}
+
+// label is what people call a type; the type itself when they have no other word.
+func (w *words) label(typ string) string {
+	if l, ok := w.Labels[strings.ToUpper(typ)]; ok {
+		return l
+	}
+	return typ
+}
+
+// duration is a number of seconds in the largest unit that divides it.
+func (w *words) duration(s uint32) string {
+	for i, n := range []uint32{86400, 3600, 60} {
+		if s >= n && s%n == 0 {
+			return fmt.Sprintf("%d %s", s/n, w.units[i])
+		}
+	}
+	return fmt.Sprintf("%d %s", s, w.units[3])
+}
+
+var english = words{
+	Title: "Identifier look-up", Enter: "Enter or paste a code", Example: "for example 88.118.1001/ENG-42 or VAA0881181001/ENG-42",
+	LookUp: "Look up", OtherLang: "中文", Scan: "Scan the code on a product with your phone, or type it here, to see what its maker registered.",
+	NotFound: "This code is not registered.", NotFoundHint: "The service that answers for its prefix knows no such identifier. Check the spelling; if it is printed on a product, ask whoever sold it.",
+	NotHere: "This node does not answer for this prefix.", NotHereHint: "Ask a recursive node, which finds the responsible one by itself.",
+	Bogus: "An answer came, but its signatures do not hold. It is not shown.", BogusHint: "Somebody on the way may have changed it, or its keeper has a mistake in its keys. Do not trust the product on the strength of this code.",
+	Away: "The service that keeps this record cannot be reached now.", AwayHint: "Try again in a moment.", Broken: "Something went wrong here.",
+	NothingPublic: "The identifier is registered, but nothing in its record is public.", Referred: "Another service answers for this identifier.",
+	Identifier: "Identifier", Printed: "Printed on goods as", Origin: "Is it true?", Source: "Answer from", FromStore: "this node, which keeps the record", FromCache: "this node's memory of an earlier answer",
+	StaleAs: "Every service that keeps this record is away. What you see is an older answer, past its lifetime.",
+	What:    "What", Value: "Value", Index: "Index", Changed: "Changed", Keep: "May be kept for", Until: "until", System: "Technical values", SystemHint: "keys, administrators and signatures of the record",
+	AsJSON: "As JSON", Alias: "This is another name of", Node: "Node",
+	Trust: map[record.Trust]string{
+		record.Secure:    "Verified: every signature from the root of the system to this answer holds. It is what its keeper registered.",
+		record.Unsigned:  "Not signed: some authority on the way signs nothing, so this may be true, but nobody vouches for it.",
+		record.Unchecked: "Not checked: the node that answered did not look at signatures.",
+	},
+	Labels: map[string]string{"URL": "Web page", "EMAIL": "E-mail", "DESC": "Description", "HS_ADMIN": "Administrator", "HS_PUBKEY": "Public key", "HS_SITE": "Service site",
+		"HS_SIGNATURE": "Signature", "HS_CERT": "Certificate", "HS_VLIST": "Group", "HS_ALIAS": "Alias", "HS_SERV": "Service", "10320/LOC": "Addresses", "HS_NAMESPACE": "Namespace"},
+	units: [4]string{"days", "hours", "minutes", "seconds"},
+}
+
+var chinese = words{
+	Title: "标识查询", Enter: "输入或粘贴标识", Example: "例如 88.118.1001/ENG-42 或 VAA0881181001/ENG-42",
+	LookUp: "查询", OtherLang: "English", Scan: "用手机扫描产品上的标识，或在此输入，即可查看企业登记的信息。",
+	NotFound: "该标识未注册。", NotFoundHint: "负责该前缀的服务没有此标识。请核对拼写；如果它印在产品上，请咨询销售者。",
+	NotHere: "本节点不负责该前缀。", NotHereHint: "请向递归节点查询，它会自行找到负责的节点。",
+	Bogus: "收到了应答，但其签名不成立，因此不予显示。", BogusHint: "传输途中可能有人改动，或保存者的密钥有误。请勿凭此标识信任该产品。",
+	Away: "保存该记录的服务目前无法访问。", AwayHint: "请稍后再试。", Broken: "本节点发生错误。",
+	NothingPublic: "该标识已注册，但其记录中没有公开的内容。", Referred: "该标识由其他服务应答。",
+	Identifier: "标识", Printed: "印刷形式", Origin: "是否可信", Source: "应答来自", FromStore: "本节点（保存该记录）", FromCache: "本节点先前缓存的应答",
+	StaleAs: "保存该记录的所有服务都无法访问，以下是已过有效期的旧应答。",
+	What:    "项目", Value: "内容", Index: "索引", Changed: "更新时间", Keep: "可缓存", Until: "至", System: "技术信息", SystemHint: "记录的密钥、管理员和签名",
+	AsJSON: "JSON 格式", Alias: "这是另一名称，指向", Node: "节点",
+	Trust: map[record.Trust]string{
+		record.Secure:    "已验证：从体系根到本应答的每一级签名都成立，内容与登记者所登记的一致。",
+		record.Unsigned:  "未签名：途中有机构没有签名，内容可能属实，但无人为其担保。",
+		record.Unchecked: "未检验：应答的节点没有检验签名。",
+	},
+	Labels: map[string]string{"URL": "网页", "EMAIL": "电子邮箱", "DESC": "说明", "NAME": "名称", "HS_ADMIN": "管理员", "HS_PUBKEY": "公钥", "HS_SITE": "服务站点",
+		"HS_SIGNATURE": "签名", "HS_CERT": "证书", "HS_VLIST": "用户组", "HS_ALIAS": "别名", "HS_SERV": "服务", "10320/LOC": "地址", "HS_NAMESPACE": "命名空间"},
+	units: [4]string{"天", "小时", "分钟", "秒"},
+}
