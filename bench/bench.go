@@ -181,6 +181,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 	}
 	r.judge()
+	r.bounded(max(len(h.layout.load), 1))
 	r.Took = o.Now().Sub(began).Round(time.Second).String()
 	if err := r.WriteMarkdown(w); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,8 +56,11 @@ func pinSelf(cpus []int) error {
 	return nil
 }
 
-// startOn starts the command on the processors: a child inherits the set of the thread that starts it.
+// startOn starts the command on the processors: a child inherits the set of the thread that starts it. Each gets a
+// session of its own, as daemons take one for themselves: the system shares time out among sessions first
+// (sched_autogroup), and no server is to have a smaller share than another.
 func startOn(cmd *exec.Cmd, cpus []int) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if len(cpus) == 0 {
 		return cmd.Start()
 	}

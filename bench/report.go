@@ -37,6 +37,8 @@ type Table struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	Rows  []Row  `json:"rows"`
+	// Saturating says that the load asks for all that a server can give.
+	Saturating bool `json:"saturating,omitempty"`
 }
 
 // Row is one server in a scenario: medians over its turns.
@@ -71,6 +73,7 @@ type Judged struct {
 	Least  float64 `json:"least,omitempty"`
 	Most   float64 `json:"most,omitempty"`
 	Got    float64 `json:"got"`
+	ByCPU  float64 `json:"by_processor_time,omitempty"` // the same ratio of answers per processor second
 	Met    bool    `json:"met"`
 	Absent bool    `json:"not_measured,omitempty"`
 }
@@ -81,19 +84,16 @@ type Absent struct {
 	Why     string `json:"why"`
 }
 
-// rate is the median of a subject in a scenario.
-func (r *Report) rate(scenario, subject string) (float64, bool) {
+// row is a subject in a scenario, or nil.
+func (r *Report) row(scenario, subject string) *Row {
 	for _, t := range r.Tables {
-		if t.Name != scenario {
-			continue
-		}
-		for _, row := range t.Rows {
-			if row.Subject == subject {
-				return row.Rate, true
+		for i := range t.Rows {
+			if t.Name == scenario && t.Rows[i].Subject == subject {
+				return &t.Rows[i]
 			}
 		}
 	}
-	return 0, false
+	return nil
 }
 
 // figure is the median of a quantity.
@@ -137,7 +137,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 		r.Commit, r.Command, r.Machine, r.Layout, r.Names, r.Rounds, r.Turn, r.Took)
 	b.WriteString("- load: closed loop, batched generator of this program (recvmmsg, sendmmsg, UDP_SEGMENT); names picked at random, each as likely\n")
 	if len(r.Verdicts) > 0 {
-		b.WriteString("\n## Targets\n\n| target | wanted | got | |\n|---|---|---|---|\n")
+		b.WriteString("\n## Targets\n\n| target | wanted | got | by processor time | |\n|---|---|---|---|---|\n")
 		for _, v := range r.Verdicts {
 			want, got, mark := fmt.Sprintf("≥ %.4g", v.Least), fmt.Sprintf("%.4g", v.Got), "reached"
 			if v.Most > 0 {
@@ -146,10 +146,14 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 			if !v.Met {
 				mark = "**not reached**"
 			}
+			cpu := "–"
+			if v.ByCPU > 0 {
+				cpu = fmt.Sprintf("%.4g", v.ByCPU)
+			}
 			if v.Absent {
 				got, mark = "–", "not measured"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.Target, want, got, mark)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", v.Target, want, got, cpu, mark)
 		}
 	}
 	for _, t := range r.Tables {

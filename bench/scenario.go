@@ -146,7 +146,7 @@ func (sc Scenario) measure(ctx context.Context, h *Host, servers []*Server, r *R
 				t.Latency.Quantile(0.5), t.Latency.Quantile(0.99), t.cpu*100, t.load*100)
 		}
 	}
-	table := Table{Name: sc.Name, Title: sc.Title}
+	table := Table{Name: sc.Name, Title: sc.Title, Saturating: sc.Clients*sc.Window > 32}
 	for i, s := range field {
 		if len(turns[i]) > 0 {
 			table.Rows = append(table.Rows, row(s, turns[i]))
