@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +19,11 @@ type fujieNode struct {
 	irp, http, debug netip.AddrPort
 }
 
+// hotMB is how much memory the serving node's ready answers may take: as much as the peers take for the same names.
+const hotMB = 512
+
 // newNode writes the folder of a node that serves from one socket: it gets one processor.
-func (h *Host) newNode(name string) (*fujieNode, error) {
+func (h *Host) newNode(name string, hotMB int) (*fujieNode, error) {
 	n := &fujieNode{dir: filepath.Join(h.dir, name)}
 	for _, a := range []*netip.AddrPort{&n.irp, &n.http, &n.debug} {
 		port, err := h.FreePort()
@@ -102,9 +106,10 @@ func (h *Host) run(ctx context.Context, n *fujieNode, atMost time.Duration) (*Pr
 	return p, nil
 }
 
-// startFujie registers the records with the program's own bulk registration, then starts the node.
+// startFujie registers the records with the program's own bulk registration, starts the node, and asks for each record
+// once: the peers read everything into memory before they answer, ours when it is asked for.
 func startFujie(ctx context.Context, h *Host) (*Server, error) {
-	n, err := h.newNode("fujie")
+	n, err := h.newNode("fujie", hotMB)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +135,19 @@ func startFujie(ctx context.Context, h *Host) (*Server, error) {
 		}
 		*keep = answer
 	}
-	return s, nil
+	return s, h.prime(ctx, "fujie", udp, h.Names)
+}
+
+// prime asks a server for each of the first names records once.
+func (h *Host) prime(ctx context.Context, name string, t Target, names uint64) error {
+	var asked atomic.Uint64
+	began := time.Now()
+	o, err := Load{Clients: 32, Window: 4, Once: &asked, Names: names, Turn: 5 * time.Minute}.RunUDP(ctx, t.Addr, t.Proto)
+	if err == nil {
+		h.sayf("  asked %s once for each of %d records: %.0f /s, %d wrong, %d lost", name, names,
+			float64(names)/time.Since(began).Seconds(), o.Wrong, o.Lost)
+	}
+	return err
 }
 
 // country is the least hierarchy that a recursion walks: every level once.
@@ -234,7 +251,7 @@ func bulk(ctx context.Context, h *Host, r *Report) error {
 			h.sayf("  %-16s %10.0f /s, %.0f bytes a record on disk", "pebble-bare", bare[len(bare)-1], bareDisk[len(bareDisk)-1])
 		}
 		if wanted("fujie", h.Subjects) {
-			n, err := h.newNode("bulk")
+			n, err := h.newNode("bulk", 0)
 			if err != nil {
 				return err
 			}
@@ -285,7 +302,7 @@ func (h *Host) bareIngest(ctx context.Context, n uint64) (Ingest, error) {
 // the first answer, how much memory an idle node holds.
 func large(ctx context.Context, h *Host, r *Report) error {
 	h.sayf("large: registering %d records", h.Large)
-	n, err := h.newNode("large")
+	n, err := h.newNode("large", 0)
 	if err != nil {
 		return err
 	}

@@ -55,8 +55,10 @@ func (h *Host) startAll(ctx context.Context, table []*Subject, r *Report) []*Ser
 		h.sayf("starting %s (%s)", sub.Name, sub.About)
 		began := time.Now()
 		s, err := sub.Start(ctx, h)
-		if err == nil {
+		if s != nil {
 			s.Subject = sub
+		}
+		if err == nil {
 			for _, t := range s.Targets {
 				if err = t.check(ctx, h.Names); err != nil {
 					break
@@ -121,7 +123,7 @@ func (sc Scenario) measure(ctx context.Context, h *Host, servers []*Server, r *R
 	asked := make([]atomic.Uint64, len(field)) // of fresh records
 	if sc.Prime {
 		for _, s := range field {
-			if err := sc.prime(ctx, h, s); err != nil {
+			if err := h.prime(ctx, s.Subject.Name, s.Targets[sc.Group], sc.names(h)); err != nil {
 				return err
 			}
 		}
@@ -169,20 +171,6 @@ func (sc Scenario) names(h *Host) uint64 {
 		return min(sc.Names, h.Names)
 	}
 	return h.Names
-}
-
-// prime asks one server for each record once.
-func (sc Scenario) prime(ctx context.Context, h *Host, s *Server) error {
-	t := s.Targets[sc.Group]
-	var asked atomic.Uint64
-	o, err := Load{Clients: sc.Clients, Window: 4, Once: &asked, Names: sc.names(h), Turn: 2 * time.Minute}.RunUDP(ctx, t.Addr, t.Proto)
-	if err != nil {
-		return err
-	}
-	if o.Answers < sc.names(h)*9/10 {
-		h.sayf("  %s answered only %d of %d questions before the turns", s.Subject.Name, o.Answers, sc.names(h))
-	}
-	return nil
 }
 
 // turn puts the load on one server once.
