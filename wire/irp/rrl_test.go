@@ -209,4 +209,3 @@ func TestServerLongUDPRequest(t *testing.T) {
 	}
 	says(t, decodeWhole(t, l.packet()), AuthenticationNeeded)
 }
-

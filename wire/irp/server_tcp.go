@@ -288,11 +288,11 @@ func (c *conn) room(buf []byte, used int) []byte {
 func (c *conn) read(ctx context.Context, p []byte, begun time.Time) (int, error) {
 	l := &c.s.Limits
 	for {
-		wait := l.Linger
+		wait, kept := l.Linger, c.keep.Load() || c.chinese.Load()
 		switch {
 		case !begun.IsZero():
 			wait = l.Read - c.s.Now().Sub(begun)
-		case c.keep.Load() || c.chinese.Load():
+		case kept:
 			wait = l.Idle
 		}
 		if err := c.nc.SetReadDeadline(time.Now().Add(max(wait, 0))); err != nil {
@@ -310,8 +310,9 @@ func (c *conn) read(ctx context.Context, p []byte, begun time.Time) (int, error)
 			continue
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			if begun.IsZero() && c.busy.Load() > 0 && ctx.Err() == nil {
-				continue // it waits for us
+			// It waits for us, or the request under way was the one that said to keep the connection.
+			if begun.IsZero() && (c.busy.Load() > 0 || !kept && (c.keep.Load() || c.chinese.Load())) && ctx.Err() == nil {
+				continue
 			}
 			c.s.Stats.Dropped.Add(1)
 		}

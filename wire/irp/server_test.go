@@ -168,6 +168,21 @@ func (l *line) closed() {
 	}
 }
 
+// until waits for a condition that is about to hold.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	end := time.After(20 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("it is never %s", what)
+		}
+	}
+}
+
 var lastID atomic.Uint32
 
 // newRequest makes a request as deployed clients do.
@@ -837,4 +852,48 @@ func TestServerUDPMalformed(t *testing.T) {
 	}
 	l.send(good)
 	says(t, decodeWhole(t, l.packet()), Success)
+}
+
+// FuzzServe: whatever a peer sends, over whatever it sends it, every answer is a whole message, and nothing panics.
+func FuzzServe(f *testing.F) {
+	for _, s := range vectorSeeds(f) {
+		f.Add(s, byte(1))
+		f.Add(s, byte(0))
+	}
+	for op, body := range map[Op][]byte{OpSessionSetup: AppendSetup(nil, &Setup{Mode: ModeDH, Key: dhPublic(two, oakley2)}), OpLoginSystem: AppendLogin(nil, keyRef),
+		OpListDerived: AppendNamed(nil, "88.111.1"), OpSessionTerminate: AppendNamed(nil, "/"), OpSessionExchangeKey: AppendExchange(nil, []byte("x")), 999: nil} {
+		f.Add(AppendMessage(nil, newRequest(op, DefaultFlags, body)), byte(1))
+	}
+	book := recordtest.NewBook(record.Ref{Name: adminRef.Name}, "88.111.1")
+	book.Put("88.111.1/t1", vecValue)
+	book.Put(adminRef.Name, record.Value{Index: 301, Type: "HS_SECKEY", Data: adminPass, Perm: record.AdminRead})
+	key, err := trust.Generate(trust.Ed25519, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	s := &Server{Resolver: book, Registrar: book, Lister: book, Secrets: book, Auth: &trust.Checker{Resolver: book, Secrets: book}, Key: key,
+		Site: func() *record.Site { return &record.Site{Serial: 1, Primary: true} }, UDPAdmin: true}
+	s.start()
+	f.Fuzz(func(t *testing.T, msg []byte, proto byte) {
+		e, err := DecodeEnvelope(msg)
+		if err != nil {
+			return
+		}
+		ch := &channel{peer: somebody, proto: record.Protocol(proto % 3), proven: proto%3 != 0}
+		n := 0
+		err = s.serve(t.Context(), ch, e, msg[envelopeSize:], func(b []byte, more bool) error {
+			e, err := DecodeEnvelope(b)
+			if err != nil || int(e.Length) != len(b)-envelopeSize {
+				t.Fatalf("%x: %v", b, err)
+			}
+			if m, err := DecodeMessage(e, b[envelopeSize:]); !e.Encrypted && (err != nil || m.Code == 0 || m.Code >= ChannelError && !ch.chinese.Load()) {
+				t.Fatalf("%x: %v", b, err)
+			}
+			n++
+			return nil
+		})
+		if err != nil || s.Stats.Panics.Load() != 0 || n == 0 && Op(binary.BigEndian.Uint32(msg[envelopeSize:])) != OpAnswerChallenge {
+			t.Fatalf("%d answers, %v, %d panics", n, err, s.Stats.Panics.Load())
+		}
+	})
 }
