@@ -39,6 +39,8 @@ const (
 	frameData   = 'D'
 	frameEnd    = 'E'
 
+	exportWindow = 4 << 20 // bytes that whoever unpacks it must remember
+
 	frameAim = 1 << 20          // bytes of payload after which a frame ends
 	frameMax = frameAim + 1<<20 // more than any frame has: a record takes at most record.MaxBlock and a signature
 )
@@ -103,7 +105,7 @@ func (r *Registry) Export(ctx context.Context, w io.Writer, progress func(Progre
 	if _, err := io.WriteString(w, exportMagic); err != nil {
 		return writing(err)
 	}
-	e.out, err = zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	e.out, err = zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithWindowSize(exportWindow))
 	if err != nil {
 		return writing(err)
 	}
@@ -297,7 +299,7 @@ func (m *importer) all() error {
 		return problem.New(problem.BadRequest, "the file is no export of a node: it must begin with %q", "该文件不是节点的导出文件：应以 %q 开头", strings.TrimSpace(exportMagic))
 	}
 	var err error
-	m.zr, err = zstd.NewReader(m.file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderMaxMemory(256<<20))
+	m.zr, err = zstd.NewReader(m.file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(exportWindow))
 	if err != nil {
 		return m.bad(err, "it cannot be unpacked", "无法解压")
 	}

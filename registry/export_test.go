@@ -148,8 +148,9 @@ func TestImportInterrupted(t *testing.T) {
 
 func TestImportDamaged(t *testing.T) {
 	ctx := context.Background()
-	_, r := wellUsed(t, 60)
+	from, r := wellUsed(t, 60)
 	file := export(t, r)
+	want := dump(t, from)
 	for i := 0; i < len(file); i += 1 + len(file)/150 {
 		bad := bytes.Clone(file)
 		bad[i] ^= 0x41
@@ -157,6 +158,9 @@ func TestImportDamaged(t *testing.T) {
 			to := memory.New()
 			q := open(t, Config{Store: to})
 			err := q.Import(ctx, bytes.NewReader(in), nil)
+			if err == nil && dump(t, to) == want {
+				continue // a bit that the packing leaves free
+			}
 			if k := kindOf(err); k != "bad-request" && k != "unsupported" {
 				t.Fatalf("%s at byte %d: %v", what, i, err)
 			}
