@@ -15,7 +15,7 @@ import (
 )
 
 // disk is a file system that never tells Pebble that the disk is full, because Pebble would not survive it. A write
-// that finds no room gives up the ballast, and if that is not enough waits until somebody makes room. room refuses new
+// that finds no room takes the ballast's, and if that is not enough waits until somebody makes room. room refuses new
 // batches long before, so that waiting is for what was under way when another program filled the disk.
 type disk struct {
 	vfs.FS
@@ -23,7 +23,7 @@ type disk struct {
 	reserve int64 // size of the ballast
 	margin  int64 // bytes that must stay free for what is written already: memory tables on their way to disk
 	log     *slog.Logger
-	open    atomic.Bool // before the store is open, no room is an error
+	stop    <-chan struct{} // closed when the store closes
 	full    atomic.Bool
 
 	mu      sync.Mutex
@@ -36,13 +36,15 @@ const (
 	memTableDefault = 32 << 20
 	memTableLeast   = 1 << 20
 
-	lookEvery  = 1 << 20 // bytes
-	retryEvery = 50 * time.Millisecond
+	lookEvery   = 1 << 20 // bytes
+	retryEvery  = 50 * time.Millisecond
+	giveUpPause = time.Second
 )
 
-// newDisk looks at the disk under dir, which exists, and sets what o leaves open accordingly.
-func newDisk(dir string, o *Options) *disk {
-	d := &disk{FS: o.FS, dir: dir, log: o.Logger}
+// newDisk looks at the disk under dir, which exists, and sets what o leaves open accordingly. tooFull says that there is
+// no room even to tidy up what is there.
+func newDisk(dir string, o *Options, stop <-chan struct{}) (d *disk, tooFull bool) {
+	d = &disk{FS: o.FS, dir: dir, log: o.Logger, stop: stop}
 	usage, err := o.FS.GetDiskUsage(dir)
 	if o.Reserve <= 0 {
 		o.Reserve = reserveDefault
@@ -61,16 +63,16 @@ func newDisk(dir string, o *Options) *disk {
 		d.ballast = true
 		if err == nil && int64(usage.AvailBytes) < d.reserve {
 			d.release()
+			usage, err = o.FS.GetDiskUsage(dir)
 		}
 	}
-	return d
+	return d, err == nil && int64(usage.AvailBytes) < o.MemTable
 }
 
 func (d *disk) ballastPath() string { return d.PathJoin(d.dir, "BALLAST") }
 
 // opened is called once Pebble runs.
 func (d *disk) opened() {
-	d.open.Store(true)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_ = d.look(0)
@@ -138,54 +140,88 @@ func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// retry does op until it fails for another reason than want of room, or the store is being opened.
-func (d *disk) retry(op func() error) error {
+// What a write is for decides what want of room does to it.
+type purpose uint8
+
+const (
+	vital   purpose = iota // the log, the list of tables: takes the ballast, then waits
+	flush                  // memory tables: the same, but given up when the store closes; the log still has it
+	compact                // tables written anew: given up at once, so that what is written already makes room
+)
+
+func purposeOf(c vfs.DiskWriteCategory) purpose {
+	switch c {
+	case "pebble-memtable-flush":
+		return flush
+	case "pebble-compaction", "pebble-blob-file-rewrite":
+		return compact
+	}
+	return vital
+}
+
+// retry does op until it fails for another reason than want of room, or may be given up.
+func (d *disk) retry(p purpose, op func() error) error {
 	for {
 		err := op()
-		if err == nil || !noSpace(err) || !d.open.Load() {
+		if err == nil || !noSpace(err) {
 			return err
 		}
 		if !d.full.Swap(true) {
 			d.log.Error("the disk is full; writes are refused, reading goes on", "folder", d.dir, "error", err)
 		}
+		if p == compact {
+			d.pause(giveUpPause) // Pebble tries again at once
+			return err
+		}
 		d.mu.Lock()
 		had := d.ballast
 		d.release()
 		d.mu.Unlock()
-		if !had {
-			time.Sleep(retryEvery)
+		if !had && d.pause(retryEvery) && p == flush {
+			return err
 		}
 	}
 }
 
-func (d *disk) file(f vfs.File, err error) (vfs.File, error) {
+// pause waits, and reports whether the store is closing. Then it waits less.
+func (d *disk) pause(t time.Duration) (closing bool) {
+	select {
+	case <-d.stop:
+		time.Sleep(min(t, retryEvery))
+		return true
+	case <-time.After(t):
+		return false
+	}
+}
+
+func (d *disk) file(f vfs.File, c vfs.DiskWriteCategory, err error) (vfs.File, error) {
 	if err != nil || f == nil {
 		return f, err
 	}
-	return &file{f, d}, nil
+	return &file{f, d, purposeOf(c)}, nil
 }
 
 func (d *disk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
-	err = d.retry(func() error { f, err = d.FS.Create(name, c); return err })
-	return d.file(f, err)
+	err = d.retry(purposeOf(c), func() error { f, err = d.FS.Create(name, c); return err })
+	return d.file(f, c, err)
 }
 
 func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (f vfs.File, err error) {
-	err = d.retry(func() error { f, err = d.FS.OpenReadWrite(name, c, o...); return err })
-	return d.file(f, err)
+	err = d.retry(purposeOf(c), func() error { f, err = d.FS.OpenReadWrite(name, c, o...); return err })
+	return d.file(f, c, err)
 }
 
 func (d *disk) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
-	err = d.retry(func() error { f, err = d.FS.ReuseForWrite(old, name, c); return err })
-	return d.file(f, err)
+	err = d.retry(purposeOf(c), func() error { f, err = d.FS.ReuseForWrite(old, name, c); return err })
+	return d.file(f, c, err)
 }
 
 func (d *disk) Link(old, name string) error {
-	return d.retry(func() error { return d.FS.Link(old, name) })
+	return d.retry(vital, func() error { return d.FS.Link(old, name) })
 }
 
 func (d *disk) Rename(old, name string) error {
-	return d.retry(func() error { return d.FS.Rename(old, name) })
+	return d.retry(vital, func() error { return d.FS.Rename(old, name) })
 }
 
 func (d *disk) Unwrap() vfs.FS { return d.FS }
@@ -194,11 +230,12 @@ func (d *disk) Unwrap() vfs.FS { return d.FS }
 // on the disk, and Pebble ends the process.
 type file struct {
 	vfs.File
-	d *disk
+	d       *disk
+	purpose purpose
 }
 
 func (f *file) Write(p []byte) (n int, err error) {
-	err = f.d.retry(func() error {
+	err = f.d.retry(f.purpose, func() error {
 		k, err := f.File.Write(p[n:])
 		n += k
 		return err
@@ -207,7 +244,7 @@ func (f *file) Write(p []byte) (n int, err error) {
 }
 
 func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
-	err = f.d.retry(func() error {
+	err = f.d.retry(f.purpose, func() error {
 		k, err := f.File.WriteAt(p[n:], off+int64(n))
 		n += k
 		return err

@@ -109,23 +109,22 @@ func Open(dir string, o Options) (*Store, error) {
 			"无法创建文件夹 %s：请另选位置，或授予当前用户写入权限", dir)
 	}
 	s := &Store{log: o.Logger, stop: make(chan struct{}), views: map[*snapshot]struct{}{}}
-	s.disk = newDisk(dir, &o)
+	s.disk, s.readOnly = newDisk(dir, &o, s.stop)
 	s.cache = pebble.NewCache(o.Cache)
 	po := s.options(o)
-	db, err := pebble.Open(dir, po)
-	if noSpace(err) {
-		// Too full even to start a log: answer what is there.
+	if s.readOnly {
+		if _, err := o.FS.Stat(o.FS.PathJoin(dir, "LOCK")); err != nil {
+			s.cache.Unref()
+			return nil, problem.Wrap(store.ErrFull, problem.Full,
+				"the disk under %s is too full to make a store: free some space",
+				"%s 所在磁盘已满，无法创建存储：请清理空间", dir)
+		}
 		po.ReadOnly = true
-		s.readOnly = true
-		db, err = pebble.Open(dir, po)
+		o.Logger.Error("the disk is full; the store is opened for reading only: free some space, then start again", "folder", dir)
 	}
+	db, err := pebble.Open(dir, po)
 	if err != nil {
 		s.cache.Unref()
-		if noSpace(err) {
-			return nil, problem.Wrap(err, problem.Full,
-				"the disk under %s is too full to open the store: free some space",
-				"%s 所在磁盘已满，无法打开存储：请清理空间", dir)
-		}
 		return nil, problem.Wrap(err, problem.Internal,
 			"the store in %s cannot be opened: see that no other process has it open, and that this user may read and write it",
 			"无法打开 %s 中的存储：请确认没有其他进程占用，且当前用户有读写权限", dir)
@@ -138,7 +137,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.synced.Raise(s.batches)
 	s.last.Raise(s.seq)
-	s.disk.opened()
+	if !s.readOnly {
+		s.disk.opened()
+	}
 	return s, nil
 }
 
@@ -499,7 +500,7 @@ func (s *Store) Close() error {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		if !s.readOnly && !s.failed.Load() {
+		if !s.readOnly && !s.failed.Load() && !s.disk.full.Load() {
 			// The next Open has then no log to replay.
 			err = s.db.Flush()
 		}
