@@ -58,6 +58,8 @@ type Client struct {
 	closed  bool
 }
 
+var _ record.Asker = (*Client)(nil)
+
 // Bounds on what a Client remembers.
 const (
 	maxServers = 4096

@@ -50,6 +50,12 @@ type Admin struct {
 	setting chan struct{} // held while a session or a connection is set up
 }
 
+var (
+	_ record.Resolver  = (*Admin)(nil)
+	_ record.Registrar = (*Admin)(nil)
+	_ record.Lister    = (*Admin)(nil)
+)
+
 // Admin readies a login. It sets the session up, so that a server that cannot be reached, or whose signature does not
 // hold, is found out here; whether the login is good shows with the first request that needs it. Servers without
 // sessions get a proof with every request, unless o.Encrypt needs one.

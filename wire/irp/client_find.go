@@ -31,7 +31,7 @@ func (c *Client) Find(ctx context.Context, r record.Resolver, name id.ID, admin 
 	if admin {
 		slices.SortStableFunc(es, func(a, b record.Endpoint) int { return adminRank(a.Protocol) - adminRank(b.Protocol) })
 	}
-	es = slices.DeleteFunc(es, func(e record.Endpoint) bool { return !e.Addr.IsValid() })
+	es = slices.DeleteFunc(es, func(e record.Endpoint) bool { return !e.Addr.IsValid() || e.Addr.Addr().IsUnspecified() })
 	if len(es) == 0 {
 		what, zh := "questions", "查询"
 		if admin {

@@ -233,7 +233,6 @@ func TestDoors(t *testing.T) {
 		name   string
 		at     record.Protocol
 		tls    bool
-		secret bool
 		client func(*Client)
 		o      AdminOptions
 	}
