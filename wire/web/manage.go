@@ -290,7 +290,8 @@ func (s *Server) other(c *call) error {
 		}
 	}
 	if c.r.Method == http.MethodPatch {
-		return c.unknownMethod()
+		c.unknownMethod()
+		return nil
 	}
 	c.w.Header().Set(headProblem, problem.BadRequest.String())
 	c.begin(protocolError, "Unknown HTTP API endpoint "+c.r.Method+" "+c.r.URL.Path, "")

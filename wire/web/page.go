@@ -89,7 +89,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		c := &call{s: s, w: w, r: r, query: url.Values{}}
-		c.refuse(c.unknownMethod(), "")
+		c.unknownMethod()
 		return
 	}
 	switch r.URL.Path {
@@ -262,7 +262,22 @@ func webAddress(text string) string {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "" {
 		return ""
 	}
+	u.RawQuery = encodeRest(u.RawQuery)
 	return u.String()
+}
+
+// encodeRest percent-encodes what may not stand in a query as it is.
+func encodeRest(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>`{|}^", c) >= 0 {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
 }
 
 // accepts reads an Accept header: whether HTML is taken, and whether JSON is preferred to it.

@@ -298,11 +298,15 @@ func (s *Server) handles(c *call) error {
 	case http.MethodDelete:
 		return s.delete(c)
 	}
-	return c.unknownMethod()
+	c.unknownMethod()
+	return nil
 }
 
-func (c *call) unknownMethod() error {
-	return problem.New(problem.Unsupported, "Unknown method %s", "未知方法 %s", c.r.Method)
+// unknownMethod answers as deployed servers do: with the code of a broken protocol, and the status of what is not offered.
+func (c *call) unknownMethod() {
+	c.w.Header().Set(headProblem, problem.Unsupported.String())
+	c.begin(protocolError, "Unknown method "+c.r.Method, "")
+	c.done(http.StatusNotImplemented)
 }
 
 // form adds the parameters in a body to those in the address.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/record/recordtest"
 	"github.com/fujie-id/fujie/trust"
@@ -201,4 +201,8 @@ func text(index uint32, typ, data string) record.Value {
 	return record.Value{Index: index, Type: typ, Data: []byte(data), TTL: record.TTL{Seconds: 86400}, Perm: record.DefaultPerm, Timestamp: 1795360227}
 }
 
-var _ = fmt.Sprint
+type resolver func(record.Query) (record.Answer, error)
+
+func (f resolver) Resolve(_ context.Context, q record.Query) (record.Answer, error) { return f(q) }
+
+func idOf(s string) id.ID { return id.MustParse(s) }

@@ -30,10 +30,17 @@ func (w *words) label(typ string) string {
 func (w *words) duration(s uint32) string {
 	for i, n := range []uint32{86400, 3600, 60} {
 		if s >= n && s%n == 0 {
-			return fmt.Sprintf("%d %s", s/n, w.units[i])
+			return w.count(s/n, w.units[i])
 		}
 	}
-	return fmt.Sprintf("%d %s", s, w.units[3])
+	return w.count(s, w.units[3])
+}
+
+func (w *words) count(n uint32, unit string) string {
+	if n == 1 {
+		unit = strings.TrimSuffix(unit, "s")
+	}
+	return fmt.Sprintf("%d %s", n, unit)
 }
 
 var english = words{
