@@ -54,7 +54,7 @@ func (n *Node) openRegistry(ctx context.Context) (err error) {
 	if n.prefixKey, err = EnsureKey(PrefixKeyPath(n.cfg.Data), n.cfg.Algorithm); err != nil {
 		return err
 	}
-	if n.store, err = open.Open(ctx, n.cfg.Store, open.Options{Cache: int64(n.cfg.StoreMB) << 20, Log: n.log}); err != nil {
+	if n.store, err = open.Open(ctx, n.cfg.Store, n.log); err != nil {
 		return err
 	}
 	n.closes = append(n.closes, n.store.Close)

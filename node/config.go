@@ -44,7 +44,8 @@ type Config struct {
 
 	// Data is the folder for keys, records and caches. Who can read it can act as this node. Default: the folder of this file.
 	Data string `yaml:"data"`
-	// Store is where records rest: a URL of an engine. Default: pebble:<data>/store. postgres://… for a shared one.
+	// Store is where records rest: a folder, pebble:///folder?cache=MiB&memtable=MiB, postgres://user@host/database, or
+	// memory:, which forgets. Default: <data>/store.
 	Store string `yaml:"store"`
 
 	Listen Listen `yaml:"listen"`
@@ -68,8 +69,6 @@ type Config struct {
 
 	// HotMB is how much memory ready answers may take, in MiB. Default: 256 on authoritative roles.
 	HotMB int `yaml:"hot-mb"`
-	// StoreMB is how much memory the embedded store may take for data read from disk, in MiB. Default: 64.
-	StoreMB int `yaml:"store-mb"`
 	// CacheMB is how much memory a recursive node's cache may take, in MiB. Default: 256; 16 on other roles, which ask
 	// little.
 	CacheMB int `yaml:"cache-mb"`
@@ -181,7 +180,7 @@ func (c *Config) fill() error {
 		c.Algorithm = trust.Ed25519
 	}
 	if c.Store == "" {
-		c.Store = "pebble:" + filepath.Join(c.Data, "store")
+		c.Store = filepath.Join(c.Data, "store")
 	}
 	if c.Hints == "" {
 		c.Hints = filepath.Join(c.Data, "hints.json")
@@ -199,9 +198,6 @@ func (c *Config) fill() error {
 	}
 	if c.HotMB == 0 {
 		c.HotMB = 256
-	}
-	if c.StoreMB == 0 {
-		c.StoreMB = 64
 	}
 	if c.CacheMB == 0 {
 		c.CacheMB = 16

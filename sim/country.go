@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -171,7 +172,11 @@ func (c *Country) prepare(p placed, primary string) error {
 	cfg.Listen.IRP, cfg.Listen.HTTP = freeOr(cfg.Listen.IRP), freeOr(cfg.Listen.HTTP)
 	cfg.Name, cfg.Role, cfg.Prefix, cfg.Data, cfg.Algorithm = p.name, p.role, p.prefix, dir, c.plan.Algorithm
 	cfg.Hints, cfg.AllowPrivate = c.state.Hints, true
-	cfg.HotMB, cfg.StoreMB, cfg.CacheMB, cfg.Sockets = 16, 8, 8, 1
+	cfg.HotMB, cfg.CacheMB, cfg.Sockets = 16, 8, 1
+	if p.role != node.Recursive {
+		// Many nodes share this machine's memory.
+		cfg.Store = (&url.URL{Scheme: "pebble", Path: filepath.ToSlash(filepath.Join(dir, "store")), RawQuery: "cache=8&memtable=8"}).String()
+	}
 	switch p.role {
 	case node.Recursive:
 		cfg.CacheMB, cfg.Sockets = 64, 2
@@ -378,7 +383,7 @@ func (c *Country) register(ctx context.Context, nodes []placed) error {
 		}
 		secret := record.Value{Index: 301, Type: record.TypeSecKey, Data: []byte(n.DemoPassword), Perm: record.AdminRead | record.AdminWrite, TTL: record.TTL{Seconds: record.DefaultTTL}}
 		self := record.Value{Index: 100, Type: record.TypeAdmin, Perm: record.DefaultPerm, TTL: record.TTL{Seconds: record.DefaultTTL},
-			Data: record.AppendAdmin(nil, record.Admin{Perms: record.AllAdminPerms, Ref: node.PrefixKeyRef(p.prefix)})}
+			Data: record.AppendAdmin(nil, record.Admin{Perms: record.AllPerms, Ref: node.PrefixKeyRef(p.prefix)})}
 		// Last, since its presence says that the rest is there.
 		writes = append(writes, record.Write{Op: record.Create, ID: admin, Values: []record.Value{self, secret}})
 		res, err := client.Write(ctx, record.Identity{}, writes)

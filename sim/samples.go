@@ -11,7 +11,7 @@ import (
 )
 
 // sampleSize is how many identifiers an enterprise of the sample country registers at first.
-const sampleSize = 40
+const sampleSize = 60
 
 // line is a product line of a sample enterprise: how its identifiers are numbered and what each says.
 type line struct {
@@ -48,14 +48,14 @@ var lines = map[string]line{
 		},
 	},
 	"engines": {
-		func(i int) string { return fmt.Sprintf("ENG-%d", i+1) },
+		func(i int) string { return fmt.Sprintf("ENG-%d", i) },
 		func(i int, r *rand.Rand) []field {
 			return []field{
 				{"productName", "柴油发动机 Diesel engine SC" + pick(r, "4D", "6D", "8V")},
 				{"ratedPower", fmt.Sprintf("%d kW", 80+10*r.IntN(30))},
 				{"productionDate", day(r)},
 				{"line", pick(r, "A1", "A2", "B1")},
-				{"mainBearing", fmt.Sprintf("88.101.0043/6308-%05d", i+1)},
+				{"mainBearing", fmt.Sprintf("88.101.0043/6308-%05d", i)},
 			}
 		},
 	},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/registry"
 )
 
 type exportCmd struct {
@@ -40,7 +41,11 @@ func (c *exportCmd) Run(e *env) error {
 	w := bufio.NewWriterSize(f, 1<<20)
 	bar := e.counter()
 	total := int64(0)
-	err = n.Export(e.ctx, w, c.Secrets, func(records int64) { total = records; bar.Set64(records) })
+	var opts []registry.ExportOption
+	if !c.Secrets {
+		opts = append(opts, registry.WithoutSecrets())
+	}
+	err = n.Export(e.ctx, w, func(p registry.Progress) { total = p.Done; bar.Set64(p.Done) }, opts...)
 	bar.Finish()
 	if err == nil {
 		err = w.Flush()
@@ -79,7 +84,7 @@ func (c *importCmd) Run(e *env) error {
 	defer n.Close()
 	bar := e.counter()
 	total := int64(0)
-	err = n.Import(e.ctx, bufio.NewReaderSize(f, 1<<20), func(records int64) { total = records; bar.Set64(records) })
+	err = n.Import(e.ctx, bufio.NewReaderSize(f, 1<<20), func(p registry.Progress) { total = p.Done; bar.Set64(p.Done) })
 	bar.Finish()
 	if err != nil {
 		return problem.Wrap(err, problem.KindOf(err), "the import stopped behind %d records, which stay; run it again to go on", "导入在 %d 条记录后停止，已导入的保留；再次运行即可继续", total)

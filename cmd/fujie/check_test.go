@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/node"
+	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/sim"
+	"github.com/fujie-id/fujie/trust"
+)
+
+// TestUpCheck plays the main job with the check's own devices.
+func TestUpCheck(t *testing.T) {
+	var out bytes.Buffer
+	e := &env{ctx: t.Context(), out: &out, err: &out}
+	err := check(e, sim.China(), self(t), "", false)
+	t.Log(out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "ok  "); n != 13 || strings.Contains(out.String(), "FAIL") {
+		t.Errorf("%d parts held, want 13", n)
+	}
+}
+
+func self(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+// small is a country of one node of each role, and two national sites.
+func small(t *testing.T, alg trust.Algorithm) *sim.Plan {
+	t.Helper()
+	p, err := sim.ParsePlan([]byte(`
+name: small
+root: {name: root}
+national: {prefix: "88", sites: [{name: north}, {name: south}]}
+second-level:
+  - {name: machinery, prefix: "88.101", enterprises: [{name: engine, title: E, prefix: "88.101.0042", sample: engines}]}
+recursive: [{name: rec}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Algorithm = alg
+	return p
+}
+
+// resolveSample asks the country's recursive node and checks the chain from the root's key.
+func resolveSample(t *testing.T, s *sim.State) {
+	t.Helper()
+	var out bytes.Buffer
+	e := &env{ctx: t.Context(), out: &out, err: &out}
+	cmd := &resolveCmd{ID: s.Samples[0], At: s.First(node.Recursive).IRP, Verify: true, Hints: s.Hints}
+	if err := cmd.Run(e); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if !strings.Contains(out.String(), "secure") {
+		t.Errorf("%s is not secure:\n%s", s.Samples[0], out.String())
+	}
+}
+
+// TestProcesses runs a country as separate processes, kills one and continues the same country from its folder.
+func TestProcesses(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	opts := sim.Options{Data: t.TempDir(), Processes: true, Program: self(t), Version: "test"}
+	c, err := sim.Start(ctx, small(t, trust.Ed25519), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := c.State()
+	resolveSample(t, &first)
+	if err := c.Kill("engine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(ctx, "engine"); err != nil {
+		t.Fatal(err)
+	}
+	again := c.State()
+	resolveSample(t, &again)
+	if a, b := first.Node("engine"), again.Node("engine"); a.Pid == b.Pid || a.IRP != b.IRP {
+		t.Errorf("the node came back as process %d at %s; it was %d at %s", b.Pid, b.IRP, a.Pid, a.IRP)
+	}
+	ready := filepath.Join(t.TempDir(), "ready.json")
+	if err := c.WriteReady(ready); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(ready); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the ready file: %v, %v", st, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// The same folder continues the same country.
+	opts.Processes = false
+	c, err = sim.Start(ctx, small(t, trust.Ed25519), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := c.State()
+	resolveSample(t, &next)
+	if next.RootKey != first.RootKey || next.Node("engine").DemoPassword != first.Node("engine").DemoPassword {
+		t.Error("the second start made another country")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAlgorithms runs a whole country with each kind of key.
+func TestAlgorithms(t *testing.T) {
+	for _, alg := range []trust.Algorithm{trust.SM2, trust.P256, trust.RSA} {
+		t.Run(string(alg), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			c, err := sim.Start(ctx, small(t, alg), sim.Options{Data: t.TempDir(), Version: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := c.State()
+			resolveSample(t, &s)
+			// A write by the enterprise's key, which is of this kind.
+			client, err := c.Access().Client(s.Node("engine"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := id.MustParse("88.101.0042/" + string(alg))
+			res, err := client.Write(ctx, record.Identity{}, []record.Write{{Op: record.Create, ID: v, Values: sim.Sample("engines", "88.101.0042", "E")[0].Values}})
+			if err != nil || res[0].Err != nil {
+				t.Errorf("writing with a key of %s: %v %v", alg, res, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
