@@ -44,6 +44,9 @@ type server struct {
 	dead    bool
 }
 
+// errForgotten says that the Client no longer keeps the server: it was closed, or it made room.
+var errForgotten = errors.New("irp: the client is closed")
+
 func (s *server) speaks() Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +123,7 @@ func (s *server) conn(ctx context.Context, w *waiter, safe, alone bool) (t *tcpC
 		s.mu.Lock()
 		if s.dead {
 			s.mu.Unlock()
-			return nil, false, net.ErrClosed
+			return nil, false, errForgotten
 		}
 		if !alone {
 			if t := s.pick(safe); t != nil {
@@ -197,7 +200,7 @@ func (s *server) dial(ctx context.Context, w *waiter, alone bool) (*tcpConn, err
 	defer s.mu.Unlock()
 	if err == nil && s.dead {
 		raw.Close()
-		err = net.ErrClosed
+		err = errForgotten
 	}
 	if err != nil {
 		s.open--
@@ -374,11 +377,13 @@ func (t *tcpConn) write(b []byte) {
 
 // overTCP asks over a kept connection or a new one.
 func (c *Client) overTCP(ctx context.Context, q *question, each func(*response) error) error {
-	s := c.server(q.at.Addr)
 	var last error
-	for try := 0; try < 3; try++ {
+	for range 3 {
 		w := newWaiter(q)
-		t, fresh, err := s.conn(ctx, w, q.safe, q.many)
+		t, fresh, err := c.server(q.at.Addr).conn(ctx, w, q.safe, q.many)
+		if errors.Is(err, errForgotten) {
+			continue // it made room for another between the two calls; now it is back
+		}
 		if err != nil {
 			return c.noAnswer(ctx, q.at, err)
 		}

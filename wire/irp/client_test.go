@@ -9,13 +9,16 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	mrand "math/rand/v2"
 	"net"
 
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -504,5 +507,144 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := c.Find(t.Context(), recordtest.NewBook(record.Ref{}, "0.NA"), id.MustParse("88.9/x"), false); !problem.Is(err, problem.NotFound) {
 		t.Errorf("an empty world: %v", err)
+	}
+}
+
+func TestReferrals(t *testing.T) {
+	site := value(1, "HS_SITE.PREFIX", []byte("a site"))
+	for name, x := range map[string]struct {
+		change func(m *Message)
+		want   *record.Referral
+		kind   problem.Kind
+	}{
+		"prefix": {func(m *Message) {
+			m.Code, m.Body = PrefixReferral, AppendReferral(nil, &record.Referral{Values: []record.Value{site}})
+		}, &record.Referral{Prefix: true, Values: []record.Value{site}}, 0},
+		"service": {func(m *Message) {
+			m.Code, m.Body = ServiceReferral, AppendReferral(nil, &record.Referral{Name: "88.1/S"})
+		}, &record.Referral{Name: "88.1/S"}, 0},
+		"backup of an old server": {func(m *Message) {
+			m.Version, m.Code, m.Body = Version{2, 4}, PrefixReferral, AppendError(nil, "")
+		}, nil, problem.ReadOnly},
+		"broken":      {func(m *Message) { m.Code, m.Body = ServiceReferral, []byte{1} }, nil, problem.Unreachable},
+		"not here":    {func(m *Message) { m.Code, m.Body = NotResponsible, AppendError(nil, "no") }, nil, problem.NotHere},
+		"broken text": {func(m *Message) { m.Code, m.Body = NotResponsible, []byte{0, 0, 1, 1} }, nil, problem.NotHere},
+		"no text":     {func(m *Message) { m.Code, m.Body = HandleNotFound, nil }, nil, problem.NotFound},
+		"stale site":  {func(m *Message) { m.Code, m.Body = StaleSiteInfo, nil }, nil, problem.StaleSite},
+		"unknown":     {func(m *Message) { m.Code, m.Body = 777, nil }, nil, problem.Internal},
+	} {
+		a := actTCP(t, func(_ int32, c net.Conn) {
+			if q := readRequest(c); q != nil {
+				c.Write(reply(q, "", x.change))
+			}
+		})
+		ans, err := newClient(t).Ask(t.Context(), a.at, someQuery("x"))
+		if x.want == nil && !problem.Is(err, x.kind) || x.want != nil && (err != nil || fmt.Sprint(*ans.Referral) != fmt.Sprint(*x.want)) {
+			t.Errorf("%s: %+v %v", name, ans, err)
+		}
+	}
+}
+
+func TestConnectionsRest(t *testing.T) {
+	n := serve(t, trust.Ed25519)
+	n.book.Put(bookPrefix+"/X", value(1, "URL", []byte("a")))
+	c := newClient(t, func(c *Client) { c.Idle = time.Millisecond })
+	at := n.at[record.TCP]
+	for range 3 {
+		asks(t, c, at, someQuery("x"), "a")
+		s := c.server(at.Addr)
+		for open := 1; open > 0; { // until the idle connection is closed
+			s.mu.Lock()
+			open = s.open
+			wake := s.wake
+			s.mu.Unlock()
+			if open > 0 {
+				<-wake
+			}
+		}
+	}
+	// Closed clients refuse; those that wait are told.
+	c.Close()
+	if _, err := c.Ask(t.Context(), at, someQuery("x")); !problem.Is(err, problem.Unreachable) {
+		t.Error(err)
+	}
+	asked := make(chan bool, 1)
+	silent := actTCP(t, func(_ int32, c net.Conn) {
+		readRequest(c)
+		asked <- true
+		readRequest(c)
+	})
+	c2 := newClient(t)
+	go func() {
+		<-asked
+		c2.Close()
+	}()
+	if _, err := c2.Ask(t.Context(), silent.at, someQuery("x")); !problem.Is(err, problem.Unreachable) {
+		t.Error(err)
+	}
+}
+
+// A client that asks everybody does not remember everybody.
+func TestServersAreBounded(t *testing.T) {
+	c := newClient(t)
+	n := serve(t, trust.Ed25519)
+	n.book.Put(bookPrefix+"/X", value(1, "URL", []byte("a")))
+	asks(t, c, n.at[record.TCP], someQuery("x"), "a")
+	for i := range 2 * maxServers {
+		c.server(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1))
+	}
+	if len(c.servers) > maxServers {
+		t.Errorf("%d servers", len(c.servers))
+	}
+	if c.servers[serverKey{n.at[record.TCP].Addr, false}] == nil {
+		t.Error("one with a connection was forgotten")
+	}
+	asks(t, c, n.at[record.TCP], someQuery("x"), "a")
+}
+
+// Every answer over a wire that loses, doubles, reorders and damages is a true one. FUJIE_SOAK=1 makes it long.
+func TestBadWire(t *testing.T) {
+	n := serve(t, trust.Ed25519)
+	long := strings.Repeat("0123456789", 200)
+	n.book.Put(bookPrefix+"/X", value(1, "URL", []byte(long)))
+	questions := 20
+	if os.Getenv("FUJIE_SOAK") != "" {
+		questions = 5000
+	}
+	a := actUDPRelay(t, n.at[record.UDP], func(answer []byte) bool {
+		if mrand.IntN(10) == 0 {
+			answer[mrand.IntN(len(answer))] ^= byte(1 + mrand.IntN(255))
+		}
+		return mrand.IntN(50) != 0
+	})
+	a.at.Key = n.key.Public().Data()
+	c := newClient(t)
+	var wg sync.WaitGroup
+	slots := make(chan bool, 20)
+	var good atomic.Int32
+	for range questions {
+		slots <- true
+		wg.Go(func() {
+			defer func() { <-slots }()
+			q := someQuery("x")
+			q.Certify = true
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			ans, err := c.Ask(ctx, a.at, q)
+			switch {
+			case err == nil && ans.Certified:
+				good.Add(1)
+				if len(ans.Values) != 1 || string(ans.Values[0].Data) != long {
+					t.Error("a damaged answer was certified")
+				}
+			case err == nil || problem.Is(err, problem.Unreachable) || problem.Is(err, problem.Bogus):
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if int(good.Load()) < questions/4 {
+		t.Errorf("only %d of %d questions were answered", good.Load(), questions)
 	}
 }

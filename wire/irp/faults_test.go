@@ -714,7 +714,9 @@ func TestTunnelThatIsNone(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"a web page": func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>hello") },
 		"404":        http.NotFound,
-		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		},
 		"endless": func(w http.ResponseWriter, r *http.Request) {
 			e := AppendEnvelope(nil, &Envelope{Version: Latest, Suggested: Latest, Length: 1<<32 - 1})
 			for {

@@ -65,48 +65,68 @@ type request struct {
 // serve answers one whole message in clear or encrypted. It returns an error when nothing more should be expected of
 // the channel: the peer does not take its answers.
 func (s *Server) serve(ctx context.Context, ch *channel, e Envelope, payload []byte, emit emitter) (err error) {
-	s.Stats.Slow.Add(1)
-	r := &request{Message: &Message{Envelope: e}, s: s, ch: ch, emit: emit, id: e.Request, speak: e.Speak(), site: s.site()}
-	defer func() {
-		if p := recover(); p != nil {
-			// One bad message must not take the node down; the fault is kept for us to find.
-			s.Stats.Panics.Add(1)
-			s.Log.Error("a request ran into a fault of this program; please report it", "op", r.Op, "peer", ch.peer,
-				"fault", p, "stack", string(debug.Stack()))
-			err = r.fail(problem.New(problem.Internal, "a fault of the server", "服务器故障"))
-		}
-	}()
-	r.whole = ctx
+	r := s.request(ctx, ch, e, emit)
+	defer r.guard(&err)
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.Request)
 	defer cancel()
-	if v := e.Version; v.Major < 2 {
+	if ready, err := r.read(payload); !ready {
+		return err
+	}
+	return r.act(ctx)
+}
+
+// request begins to work on a message.
+func (s *Server) request(ctx context.Context, ch *channel, e Envelope, emit emitter) *request {
+	s.Stats.Slow.Add(1)
+	return &request{Message: &Message{Envelope: e}, s: s, whole: ctx, ch: ch, emit: emit, id: e.Request, speak: e.Speak(), site: s.site()}
+}
+
+// guard is deferred around the work on a request: one bad message must not take the node down. The fault is kept for
+// us to find.
+func (r *request) guard(err *error) {
+	if p := recover(); p != nil {
+		r.s.Stats.Panics.Add(1)
+		r.s.Log.Error("a request ran into a fault of this program; please report it", "op", r.Op.String(), "peer", r.ch.peer,
+			"fault", p, "stack", string(debug.Stack()))
+		*err = r.fail(problem.New(problem.Internal, "a fault of the server", "服务器故障"))
+	}
+}
+
+// read takes the message apart and finds out whose it is. ready is false when it has answered already, with a refusal.
+func (r *request) read(payload []byte) (ready bool, err error) {
+	if v := r.Version; v.Major < 2 {
 		r.speak = oldest
-		return r.fail(problem.New(problem.BadRequest, "protocol version %d.%d is not spoken here; use 2.1 to 2.11",
+		return false, r.fail(problem.New(problem.BadRequest, "protocol version %d.%d is not spoken here; use 2.1 to 2.11",
 			"不支持协议版本 %d.%d；请使用 2.1 至 2.11", v.Major, v.Minor))
 	}
 	if !r.speak.AtLeast(2, 0) {
 		r.speak = oldest
 	}
-	if e.Compressed {
-		return r.fail(problem.New(problem.BadRequest, "compressed messages are not supported; send it uncompressed",
+	if r.Compressed {
+		return false, r.fail(problem.New(problem.BadRequest, "compressed messages are not supported; send it uncompressed",
 			"不支持压缩消息；请不压缩发送"))
 	}
 	if payload, err = r.unseal(payload); err != nil {
-		return r.fail(err)
+		return false, r.fail(err)
 	}
 	if err := r.decode(payload); err != nil {
-		s.Stats.Malformed.Add(1)
-		return r.fail(err)
+		r.s.Stats.Malformed.Add(1)
+		return false, r.fail(err)
 	}
-	if r.Op != OpSessionSetup && e.Session != 0 && r.session == nil {
+	if r.Op != OpSessionSetup && r.Session != 0 && r.session == nil {
 		// The answer to a challenge outside of a session has the challenge's id in the session's place.
-		if r.session, err = s.sessions.get(e.Session); err != nil && r.Op != OpAnswerChallenge {
-			return r.fail(err)
+		if r.session, err = r.s.sessions.get(r.Session); err != nil && r.Op != OpAnswerChallenge {
+			return false, r.fail(err)
 		}
 	}
 	if err := r.identify(); err != nil {
-		return r.fail(err)
+		return false, r.fail(err)
 	}
+	return true, nil
+}
+
+// act does what a request asks for that read has made ready.
+func (r *request) act(ctx context.Context) error {
 	if r.Op == OpAnswerChallenge {
 		return r.answerChallenge(ctx)
 	}
@@ -169,26 +189,10 @@ func (r *request) proveSession() {
 	}
 }
 
-// run does what the request asks for.
+// run does what the request asks for, whether it was challenged before or not.
 func (r *request) run(ctx context.Context) error {
-	if r.Flags&RecursiveAuth != 0 || r.Op == OpLogin || r.Op == OpLoginSystem {
-		r.ch.chinese.Store(true)
-	}
-	r.chinese = r.ch.chinese.Load()
-	if r.Flags&KeepConnection != 0 {
-		r.ch.keep.Store(true)
-	}
-	if r.Recursion > record.MaxDepth {
-		return r.fail(problem.New(problem.TooDeep, "the request went through %d servers, over the limit of %d: a loop of referrals",
-			"请求已经过 %d 台服务器，超过上限 %d：引用出现循环", r.Recursion, record.MaxDepth))
-	}
-	if r.Op.admin() && !r.adminHere() {
-		return r.fail(problem.New(problem.BadRequest, "Received admin request on non-admin interface",
-			"该接口不接受管理请求；请使用 TCP 接口"))
-	}
-	if (r.Op == OpResolution || r.Op.admin()) && r.site != nil && stale(r.SiteSerial, r.site.Serial) {
-		return r.fail(problem.New(problem.StaleSite, "the site information with serial %d is out of date; get it again (serial %d)",
-			"序号为 %d 的站点信息已过期；请重新获取（序号 %d）", r.SiteSerial, r.site.Serial))
+	if err := r.admissible(); err != nil {
+		return r.fail(err)
 	}
 	switch r.Op {
 	case OpResolution:
@@ -217,6 +221,30 @@ func (r *request) run(ctx context.Context) error {
 	}
 	// Deployed servers cannot even decode these, and clients expect what they then say.
 	return r.emit(undecodable(Failure, "unknown "+r.Op.String()), false)
+}
+
+// admissible makes the checks that are the same for all operations.
+func (r *request) admissible() error {
+	if r.Flags&RecursiveAuth != 0 || r.Op == OpLogin || r.Op == OpLoginSystem {
+		r.ch.chinese.Store(true)
+	}
+	r.chinese = r.ch.chinese.Load()
+	if r.Flags&KeepConnection != 0 {
+		r.ch.keep.Store(true)
+	}
+	if r.Recursion > record.MaxDepth {
+		return problem.New(problem.TooDeep, "the request went through %d servers, over the limit of %d: a loop of referrals",
+			"请求已经过 %d 台服务器，超过上限 %d：引用出现循环", r.Recursion, record.MaxDepth)
+	}
+	if r.Op.admin() && !r.adminHere() {
+		return problem.New(problem.BadRequest, "Received admin request on non-admin interface",
+			"该接口不接受管理请求；请使用 TCP 接口")
+	}
+	if (r.Op == OpResolution || r.Op.admin()) && r.site != nil && stale(r.SiteSerial, r.site.Serial) {
+		return problem.New(problem.StaleSite, "the site information with serial %d is out of date; get it again (serial %d)",
+			"序号为 %d 的站点信息已过期；请重新获取（序号 %d）", r.SiteSerial, r.site.Serial)
+	}
+	return nil
 }
 
 // undecodable is the answer to what could not be read far enough to answer it properly, in a form that every version
@@ -384,7 +412,8 @@ func (r *request) challenge() error {
 	}
 	alg := DigestAlgOf(r.speak)
 	var session uint32
-	if r.session != nil {
+	// Only who has the session's key gets to replace the challenge that is pending in it.
+	if r.session != nil && (r.sealed || r.macked()) {
 		session = r.session.id
 	}
 	c, err := r.s.challenges.put(r.ch.peer, r.ch.proven, session, r.id, uint16(r.speak.Major)<<8|uint16(r.speak.Minor),

@@ -242,16 +242,20 @@ func (s *session) identity() record.Identity {
 	return s.by
 }
 
-// authenticate says who answered a challenge that was put in the session. From then on every message with a good MAC
-// is theirs.
+// authenticate says who answered a challenge that was put in the session. If the session was set up for them, every
+// message with a good MAC is theirs from then on. The answer itself has no MAC, so that anybody who sees the challenge
+// may give one in their own name: a session set up for another, or for nobody, does not become theirs by it.
 func (s *session) authenticate(by record.Identity) {
+	if by.IsAnonymous() || s.claims.IsZero() || !s.claims.Covers(by.Ref) && !by.Covers(s.claims) {
+		return
+	}
 	s.mu.Lock()
 	s.by = by
 	s.mu.Unlock()
 	t := s.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byID[s.id] == s && !by.IsAnonymous() {
+	if t.byID[s.id] == s {
 		t.order[0].Remove(s.place)
 		t.order[1].Remove(s.place)
 		s.place = t.order[1].PushBack(s)

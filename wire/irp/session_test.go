@@ -427,7 +427,7 @@ func TestSessionsEnd(t *testing.T) {
 	table := newSessions(c.now, nil)
 	open := func(peer netip.AddrPort, seconds uint32) *session {
 		t.Helper()
-		s, _, err := table.open(t.Context(), peer, &Setup{Mode: ModeServerCipher, Timeout: seconds}, nil)
+		s, _, err := table.open(t.Context(), peer, &Setup{Mode: ModeServerCipher, Timeout: seconds, User: record.Ref{Index: 300, Name: "1/2"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -517,6 +517,32 @@ func TestSessionCheck(t *testing.T) {
 	}
 	if got, err := s.open(sealed); err != nil || string(got) != "hello" {
 		t.Fatal(err)
+	}
+}
+
+func TestSessionIsItsOwners(t *testing.T) {
+	table := newSessions(nil, nil)
+	owner := record.Ref{Index: 300, Name: "88.1/Admin"}
+	for name, c := range map[string]struct {
+		claims, by record.Ref
+		theirs     bool
+	}{
+		"the same":        {owner, record.Ref{Index: 300, Name: "88.1/ADMIN"}, true},
+		"any index":       {record.Ref{Name: owner.Name}, owner, true},
+		"proof by name":   {owner, record.Ref{Name: owner.Name}, true},
+		"another index":   {owner, record.Ref{Index: 301, Name: owner.Name}, false},
+		"somebody else":   {owner, record.Ref{Index: 300, Name: "88.1/other"}, false},
+		"nobody's":        {record.Ref{}, owner, false},
+		"nobody anywhere": {record.Ref{}, record.Ref{}, false},
+	} {
+		s, _, err := table.open(t.Context(), peerA, &Setup{Mode: ModeServerCipher, User: c.claims}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.authenticate(record.Identity{Ref: c.by})
+		if got := !s.identity().IsAnonymous(); got != c.theirs {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 
