@@ -158,7 +158,7 @@ func (n *Node) follow(ctx context.Context) error {
 		return nil
 	}
 	feed := &web.Client{Base: m.Of, Pin: m.Key, User: PrefixKeyRef(n.cfg.Prefix), Key: n.prefixKey}
-	n.mirror = &mirror.Mirror{Feed: feed, Into: n.registry, Log: n.log, Now: n.now}
+	n.mirror = mirror.New(mirror.Config{Feed: feed, Into: n.registry, Log: n.log, Now: n.now})
 	n.goes("mirror", n.mirror.Run)
 	return nil
 }
