@@ -91,7 +91,7 @@ type Limits struct {
 	// Read is how long a message may take to arrive once it has begun, Write how long a client may take to accept what
 	// it asked for. Defaults 30 s.
 	Read, Write time.Duration
-	// Pipeline is how many requests of one connection are worked on at once. Default 64.
+	// Pipeline is how many requests of one connection are worked on at once. Default 256.
 	Pipeline int
 	// Memory is how many bytes all unfinished long messages of connections may hold. Default 64 MiB.
 	Memory int64
@@ -124,7 +124,7 @@ func (l Limits) withDefaults() Limits {
 	l.Linger = or(l.Linger, 10*time.Second)
 	l.Read = or(l.Read, 30*time.Second)
 	l.Write = or(l.Write, 30*time.Second)
-	l.Pipeline = or(l.Pipeline, 64)
+	l.Pipeline = or(l.Pipeline, 256)
 	l.Memory = or(l.Memory, 64<<20)
 	return l
 }

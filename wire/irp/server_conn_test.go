@@ -13,12 +13,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/record/recordtest"
 	"github.com/fujie-id/fujie/trust"
 )
 
@@ -90,6 +92,129 @@ func TestServerOrder(t *testing.T) {
 		if err != nil || len(a.Values) != 2 {
 			t.Fatalf("%d values, %v", len(a.Values), err)
 		}
+	}
+}
+
+// gate is a Registrar that counts calls, and holds the first until it is opened.
+type gate struct {
+	record.Registrar
+	begun, open chan struct{}
+	mu          sync.Mutex
+	calls       []int
+	by          []record.Identity
+}
+
+func (g *gate) Write(ctx context.Context, by record.Identity, ws []record.Write) ([]record.Result, error) {
+	g.mu.Lock()
+	g.calls, g.by = append(g.calls, len(ws)), append(g.by, by)
+	first := len(g.calls) == 1
+	g.mu.Unlock()
+	if first {
+		close(g.begun)
+		<-g.open
+	}
+	return g.Registrar.Write(ctx, by, ws)
+}
+
+// TestServerTogether: changes that wait for their turn go to the Registrar in one call, each as whom it is, and are
+// answered one by one, in order, with what came in between.
+func TestServerTogether(t *testing.T) {
+	d := &gate{begun: make(chan struct{}), open: make(chan struct{})}
+	g := newServerRig(t, func(g *serverRig) { d.Registrar, g.Registrar = g.book, d })
+	l := g.dial(t, "tcp")
+	q := newRequest(OpLoginSystem, DefaultFlags, AppendLogin(nil, adminRef))
+	says(t, l.ask(prove(t, l.ask(q), q, adminPass, nil)), Success)
+	var all []byte
+	var ids []uint32
+	var codes []Code
+	add := func(m *Message, code Code) {
+		all, ids, codes = AppendMessage(all, m), append(ids, m.Request), append(codes, code)
+	}
+	create := func(name string) *Message {
+		return newRequest(OpCreate, DefaultFlags, AppendValues(nil, name, nil))
+	}
+	add(create("88.111.1/first"), Success)
+	for i := range 20 {
+		add(create(fmt.Sprintf("88.111.1/n%d", i)), Success)
+		switch i {
+		case 3:
+			add(create("88.111.1/first"), HandleExists)
+		case 5:
+			add(newRequest(OpCreate, DefaultFlags, []byte{1}), ProtocolError)
+		case 7: // of a session that is not there
+			m := create("88.111.1/never")
+			m.Session = 4
+			add(m, SessionTimeout)
+		case 9:
+			m := create("88.111.1/never")
+			m.SiteSerial = 0
+			add(m, StaleSiteInfo)
+		}
+	}
+	add(newRequest(OpGetSiteInfo, DefaultFlags, AppendNamed(nil, "/")), Success)
+	add(newRequest(OpDelete, DefaultFlags, AppendNamed(nil, "88.111.1/first")), Success)
+	l.send(all)
+	<-d.begun
+	until(t, "waiting", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for c := range g.conns {
+			return int(c.busy.Load()) == len(ids)
+		}
+		return false
+	})
+	close(d.open)
+	for i, id := range ids {
+		m := l.read()
+		if m.Request != id {
+			t.Fatalf("answer %d is to %d, want %d", i, m.Request, id)
+		}
+		says(t, m, codes[i])
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sum := 0
+	for i, n := range d.calls {
+		sum += n
+		if d.by[i].Name != adminRef.Name {
+			t.Errorf("call %d is by %v", i, d.by[i])
+		}
+	}
+	if sum != 23 || len(d.calls) > 4 {
+		t.Errorf("calls of %v changes", d.calls)
+	}
+}
+
+// TestTogetherByOne: changes of different identities never share a call.
+func TestTogetherByOne(t *testing.T) {
+	d := &gate{begun: make(chan struct{}), open: make(chan struct{})}
+	close(d.open)
+	book := recordtest.NewBook(adminRef, "88.111.1")
+	d.Registrar = book
+	s := &Server{Registrar: d}
+	s.start()
+	here, there := net.Pipe()
+	defer there.Close()
+	c := newConn(s, here)
+	lane := make(chan job, 8)
+	go io.Copy(io.Discard, there)
+	// The login changes between changes, which the lane sees as requests of another identity.
+	who := []record.Identity{{Ref: adminRef}, {Ref: keyRef}, {Ref: keyRef}, {}}
+	for i := range who {
+		j := job{Envelope{Version: Latest, Suggested: Latest}, AppendPayload(nil, newRequest(OpCreate, DefaultFlags, AppendValues(nil, fmt.Sprintf("88.111.1/%d", i), nil)))}
+		c.jobs <- struct{}{}
+		c.s.copies.Acquire(t.Context(), int64(len(j.payload)))
+		lane <- j
+	}
+	close(lane)
+	var turns []*turn
+	for i := range who {
+		c.bind(who[i])
+		turns = c.take(t.Context(), turns, <-lane)
+	}
+	c.settle(t.Context(), turns)
+	if fmt.Sprint(d.calls) != "[1 2 1]" || d.by[0] != who[0] || d.by[1] != who[1] || d.by[2] != who[3] {
+		t.Errorf("%v by %v", d.calls, d.by)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	connRead  = 4096     // bytes of a connection's buffer to begin with
 	connFlush = 32 << 10 // bytes of answers that are not held back any longer
-	laneDepth = 64       // requests that wait for their turn
+	laneDepth = 256      // requests that wait for their turn
 )
 
 // ServeTCP answers on the connections that l accepts (TLS: pass a TLS listener) until ctx is done, then closes l and
@@ -372,9 +372,7 @@ func (c *conn) long(ctx context.Context, e Envelope, payload []byte) bool {
 		c.work.Add(1)
 		go func(lane <-chan job) {
 			defer c.work.Done()
-			for j := range lane {
-				c.do(ctx, j)
-			}
+			c.follow(ctx, lane)
 		}(c.lane)
 	}
 	select {
@@ -400,20 +398,38 @@ func (c *conn) done(j job) {
 // do answers one request.
 func (c *conn) do(ctx context.Context, j job) {
 	defer c.done(j)
-	select {
-	case c.s.connWork <- struct{}{}:
-		defer func() { <-c.s.connWork }()
-	case <-ctx.Done():
+	if !c.worker(ctx) {
 		return
 	}
-	// The messages of one answer stand together: from the first that others follow, nobody else writes.
+	defer func() { <-c.s.connWork }()
+	emit, let := c.emitter()
+	defer let()
+	c.gone(c.s.serve(ctx, &c.channel, j.e, j.payload, emit))
+}
+
+// worker waits for leave to work; whoever got it gives it back to connWork.
+func (c *conn) worker(ctx context.Context) bool {
+	select {
+	case c.s.connWork <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// gone closes the connection if err says that its client does not take answers any more.
+func (c *conn) gone(err error) {
+	if err != nil {
+		c.s.Log.Debug("a request was given up", "peer", c.peer, "error", err)
+		c.nc.Close()
+	}
+}
+
+// emitter writes the messages of one answer so that they stand together: from the first that others follow, nobody
+// else writes. let ends that whatever happened.
+func (c *conn) emitter() (emit emitter, let func()) {
 	held := false
-	defer func() {
-		if held {
-			c.writing.Unlock()
-		}
-	}()
-	err := c.s.serve(ctx, &c.channel, j.e, j.payload, func(msg []byte, more bool) error {
+	emit = func(msg []byte, more bool) error {
 		if !held {
 			c.writing.Lock()
 			held = true
@@ -424,9 +440,10 @@ func (c *conn) do(ctx context.Context, j job) {
 			held = false
 		}
 		return err
-	})
-	if err != nil {
-		c.s.Log.Debug("a request was given up", "peer", c.peer, "error", err)
-		c.nc.Close()
+	}
+	return emit, func() {
+		if held {
+			c.writing.Unlock()
+		}
 	}
 }
