@@ -67,6 +67,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Program == "" {
 		o.Program = exe
 	}
+	if o.Program, err = filepath.Abs(o.Program); err != nil {
+		return o, problem.Wrap(err, problem.Internal, "the program to measure has no path", "待测程序没有有效路径")
+	}
 	if len(o.Self) == 0 {
 		o.Self = []string{exe, "bench"}
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -57,6 +58,7 @@ func (h *Host) startAll(ctx context.Context, table []*Subject, r *Report) []*Ser
 		s, err := sub.Start(ctx, h)
 		if s != nil {
 			s.Subject = sub
+			maps.DeleteFunc(s.Targets, func(g string, _ Target) bool { return !slices.Contains(sub.Groups, g) })
 		}
 		if err == nil {
 			for _, t := range s.Targets {
