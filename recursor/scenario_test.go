@@ -178,7 +178,7 @@ func (s *stage) do(b block) {
 		if b.words[0] == "prefix" {
 			prefix, args = args[0], args[1:]
 		}
-		plain, with := s.opts(args, "ttl", "cert-for", "service")
+		plain, with := s.opts(args, "ttl", "cert-for", "cert", "service")
 		signed := !slices.Contains(plain, "unsigned")
 		if prefix != "" && !w.above(prefix).signed {
 			signed = false
@@ -204,6 +204,9 @@ func (s *stage) do(b block) {
 		l.services = with["service"]
 		for _, d := range with["ttl"] {
 			l.ttl = uint32(s.dur(d).Seconds())
+		}
+		for _, c := range with["cert"] {
+			l.cert = c
 		}
 		for _, d := range with["cert-for"] {
 			l.certUntil = s.dur(d)
@@ -346,7 +349,7 @@ func (s *stage) fault(args []string) {
 			f.index, f.arg = uint32(n), strings.Join(plain[2:], " ")
 		}
 	}
-	known := "down refused slow busy lame moved deny refer refer-to swap wrong omit strip forge expired early signed-for invent unsigned-messages twice guest handle-net old-key"
+	known := "down refused slow busy lame moved deny refer refer-to swap wrong omit strip forge expired early signed-for invent unsigned-messages twice guest handle-net old-key issuer unscoped"
 	if !slices.Contains(strings.Fields(known), f.kind) {
 		s.fatalf("no fault %q", f.kind)
 	}

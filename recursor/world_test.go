@@ -50,6 +50,7 @@ type land struct {
 	keys      []*trust.PrivateKey // certified, in this order
 	signWith  int                 // which of them signs
 	certUntil time.Duration       // from now; 0: a year
+	cert      string              // what is odd about the certificate: "own" (signed by the prefix itself), "greedy", "records-only"
 }
 
 type machine struct {
@@ -282,8 +283,19 @@ func (w *world) prefixRecord(l, signer *land) []record.Value {
 		}
 		for i, k := range l.keys {
 			sk := signer.signWith
-			jws, err := trust.Issue(signer.keys[sk], record.Ref{Index: uint32(300 + sk), Name: zoneRecord(signer.prefix)},
-				record.Ref{Index: uint32(300 + i), Name: name}, k.Public(), trust.PrefixPermissions(name), now.Add(-400*24*time.Hour), now.Add(until))
+			perms, by := trust.PrefixPermissions(name), signer.keys[sk]
+			switch l.cert {
+			case "own":
+				by = k
+			case "greedy":
+				perms = []trust.Permission{{Perm: trust.Everything}}
+			case "records-only":
+				perms = perms[2:]
+			case "prefixes-only":
+				perms = perms[:2]
+			}
+			jws, err := trust.Issue(by, record.Ref{Index: uint32(300 + sk), Name: zoneRecord(signer.prefix)},
+				record.Ref{Index: uint32(300 + i), Name: name}, k.Public(), perms, now.Add(-400*24*time.Hour), now.Add(until))
 			if err != nil {
 				panic(err)
 			}
@@ -294,9 +306,9 @@ func (w *world) prefixRecord(l, signer *land) []record.Value {
 }
 
 // sign adds an HS_SIGNATURE over the values of name in signer's name.
-func (w *world) sign(name id.ID, vs []record.Value, signer *land, with *trust.PrivateKey, from, until time.Time) []record.Value {
-	jws, err := trust.SignRecord(with, record.Ref{Index: uint32(300 + signer.signWith), Name: zoneRecord(signer.prefix)}, name.String(), vs,
-		trust.SignOptions{PublicOnly: true, From: from, Until: until})
+func (w *world) sign(name id.ID, vs []record.Value, signer *land, with *trust.PrivateKey, issuer string, scoped bool, from, until time.Time) []record.Value {
+	jws, err := trust.SignRecord(with, record.Ref{Index: uint32(300 + signer.signWith), Name: issuer}, name.String(), vs,
+		trust.SignOptions{PublicOnly: scoped, From: from, Until: until})
 	if err != nil {
 		panic(err)
 	}
@@ -449,7 +461,11 @@ func (w *world) reply(m *machine, e record.Endpoint, q record.Query) (record.Ans
 	}
 	_, isPrefix := name.Delegated()
 	if signer.signed && (q.Certify || isPrefix) {
-		vs = w.sign(name, vs, signer, with, from, until)
+		issuer := zoneRecord(signer.prefix)
+		if f := m.fault("issuer", e, q.ID); f != nil {
+			issuer = f.arg
+		}
+		vs = w.sign(name, vs, signer, with, issuer, m.fault("unscoped", e, q.ID) == nil, from, until)
 	}
 	if f := m.fault("wrong", e, q.ID); f != nil {
 		vs[0].Data = []byte(f.arg)
