@@ -1,4 +1,4 @@
-package postgres
+package postgres_test
 
 import (
 	"fmt"
@@ -6,35 +6,24 @@ import (
 	"testing"
 
 	"github.com/fujie-id/fujie/store"
-	"github.com/fujie-id/fujie/store/postgres/postgrestest"
+	"github.com/fujie-id/fujie/store/postgres"
 )
 
 // TestPlansUseTheKey reads the server's plans: no statement may walk a whole table, however little the server knows
 // about it.
 func TestPlansUseTheKey(t *testing.T) {
-	url, err := postgrestest.Start(t, "fsync=off").URL()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx := t.Context()
-	s, err := Open(ctx, url, Options{Partitions: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
+	url := fresh(t, server(t))
+	s := open(t, url)
 	defer s.Close()
-	statements := map[string]int{sqlGet: 2, sqlLook: 2, sqlDelete: 2, sqlPut: 3}
-	for _, kinds := range sqlWalk {
-		for _, sql := range kinds {
-			statements[sql] = strings.Count(sql, "$")
-		}
-	}
+	pool := postgres.Pool(s)
 	for round := range 2 {
-		c, err := s.reads.Acquire(ctx)
+		c, err := pool.Acquire(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := 0
-		for sql, params := range statements {
+		for sql, params := range postgres.Statements() {
 			n++
 			name := fmt.Sprintf("p%d_%d", round, n)
 			if _, err := c.Exec(ctx, "PREPARE "+name+" AS "+sql); err != nil {
@@ -74,7 +63,7 @@ func TestPlansUseTheKey(t *testing.T) {
 		if _, err := s.Apply(ctx, &b); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.own.Exec(ctx, "ANALYZE fujie_kv"); err != nil {
+		if _, err := pool.Exec(ctx, "ANALYZE fujie_kv"); err != nil {
 			t.Fatal(err)
 		}
 	}
