@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/wire/burst"
 )
 
 // shelf is a record.Appender without cost: answers by the spelling that was asked.
@@ -61,6 +66,85 @@ func TestFastAllocates(t *testing.T) {
 	}
 	if !v.chinese {
 		t.Error("the Chinese dialect was not noticed")
+	}
+}
+
+// TestServerAllocates: nothing for plain questions, all the way from socket to socket, limited or not.
+func TestServerAllocates(t *testing.T) {
+	s := &Server{Resolver: newShelf(), Limits: Limits{RateBytes: 1 << 30, RateBurst: 1 << 30, RateExempt: []netip.Prefix{}}}
+	s.start()
+	c, err := burst.Listen(netip.MustParseAddrPort("127.0.0.1:0"), burst.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	client, err := burst.Dial(c.LocalAddr(), burst.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	client.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	u := &udpServer{s: s, c: c, arena: make([]byte, 0, udpArena), pieces: newReassembler()}
+	msg := AppendMessage(nil, ask1("88.111.1/three", DefaultFlags))
+	out, in, got := burst.NewBatch(16, 512), burst.NewBatch(16, 2048), burst.NewBatch(16, 2048)
+	for i := range out {
+		out[i].N = copy(out[i].Buf, msg)
+	}
+	if n := testing.AllocsPerRun(50, func() {
+		client.Write(out)
+		for n := 0; n < len(out); {
+			k, err := c.Read(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.burst(t.Context(), in[:k])
+			n += k
+		}
+		for n := 0; n < len(out); {
+			k, err := client.Read(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += k
+		}
+	}); n != 0 {
+		t.Errorf("UDP: %v allocations for %d questions", n, len(out))
+	}
+
+	// Over TCP, with the questions of both ends in one process; the connection's goroutine counts too.
+	here, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.ServeTCP(ctx, here) }()
+	nc, err := net.Dial("tcp", here.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	all := bytes.Repeat(msg, 100)
+	one, _ := appendFast(nil, msg, &view{serial: UnknownSite, appender: s.appender})
+	answers := make([]byte, 100*len(one))
+	if n := testing.AllocsPerRun(50, func() {
+		if _, err := nc.Write(all); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(nc, answers); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 5 { // a collection may have emptied the pool of buffers
+		t.Errorf("TCP: %v allocations for 100 questions", n)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if s.Stats.Slow.Load() != 0 {
+		t.Errorf("%d questions took the long way", s.Stats.Slow.Load())
 	}
 }
 

@@ -17,7 +17,9 @@ import (
 
 const (
 	connRead  = 4096     // bytes of a connection's buffer to begin with
+	connBurst = 64 << 10 // bytes of the buffer of one that sends many requests at once
 	connFlush = 32 << 10 // bytes of answers that are not held back any longer
+	connOut   = 64 << 10 // bytes of a buffer for them
 	laneDepth = 256      // requests that wait for their turn
 )
 
@@ -95,6 +97,9 @@ type conn struct {
 	work  sync.WaitGroup
 	extra int64 // of the buffer, counted in Server.large
 }
+
+// outBuffers are the buffers of answers. A connection has one only while it writes: most are silent.
+var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, connOut); return &b }}
 
 // job is one request on the long way.
 type job struct {
@@ -176,7 +181,23 @@ func (c *conn) run(ctx context.Context) {
 		c.s.large.Add(-c.extra)
 	}()
 	buf := make([]byte, 0, connRead)
+	var pooled *[]byte
 	var out []byte
+	flush := func() error {
+		if pooled == nil {
+			return nil
+		}
+		var err error
+		if len(out) > 0 {
+			err = c.write(out)
+		}
+		if cap(out) <= 2*connOut {
+			*pooled = out[:0]
+		}
+		outBuffers.Put(pooled)
+		pooled, out = nil, nil
+		return err
+	}
 	var begun time.Time // when the message at the buffer's front began to arrive
 	for {
 		now := c.s.Now()
@@ -187,14 +208,16 @@ func (c *conn) run(ctx context.Context) {
 			if err != nil {
 				// Where the next message begins cannot be known.
 				c.s.Stats.Malformed.Add(1)
-				c.write(append(out, undecodable(ProtocolError, problem.Say(err, problem.English))...))
+				flush()
+				c.write(undecodable(ProtocolError, problem.Say(err, problem.English)))
 				return
 			}
 			total := envelopeSize + int(e.Length)
 			if len(buf)-used < total {
 				if cap(buf) < total && !c.mayGrow(total) {
 					c.s.Stats.Busy.Add(1)
-					c.write(append(out, busy(&e, buf[used:used+envelopeSize], now)...))
+					flush()
+					c.write(busy(&e, buf[used:used+envelopeSize], now))
 					return
 				}
 				break
@@ -204,25 +227,20 @@ func (c *conn) run(ctx context.Context) {
 			if total >= envelopeSize+headerSize && Flags(binary.BigEndian.Uint32(msg[envelopeSize+8:]))&KeepConnection != 0 {
 				c.keep.Store(true)
 			}
+			if pooled == nil {
+				pooled = outBuffers.Get().(*[]byte)
+				out = *pooled
+			}
 			var ok bool
 			if out, ok = appendFast(out, msg, &v); ok {
 				fast++
-				if len(out) >= connFlush {
-					if c.write(out) != nil {
-						return
-					}
-					out = out[:0]
+				if len(out) >= connFlush && flush() != nil {
+					return
 				}
 				continue
 			}
 			// The long way may take long, and the answers that are ready should not wait for it.
-			if len(out) > 0 {
-				if c.write(out) != nil {
-					return
-				}
-				out = out[:0]
-			}
-			if !c.long(ctx, e, msg[envelopeSize:]) {
+			if flush() != nil || !c.long(ctx, e, msg[envelopeSize:]) {
 				return
 			}
 		}
@@ -230,13 +248,8 @@ func (c *conn) run(ctx context.Context) {
 		if v.chinese {
 			c.chinese.Store(true)
 		}
-		if len(out) > 0 {
-			if c.write(out) != nil {
-				return
-			}
-			if out = out[:0]; cap(out) > 2*connFlush {
-				out = nil
-			}
+		if flush() != nil {
+			return
 		}
 		if used > 0 {
 			begun = time.Time{}
@@ -267,18 +280,21 @@ func (c *conn) mayGrow(n int) bool {
 	return true
 }
 
-// room moves what is left of the buffer to its front and makes it larger if it is full. It grows as bytes come, not as
-// they are announced, and shrinks again when a long message is through.
+// room moves what is left of the buffer to its front and makes it larger if it is full: it grows as bytes come, not as
+// they are announced. Who sends much at once gets a larger one; it shrinks again when little comes.
 func (c *conn) room(buf []byte, used int) []byte {
 	left := buf[used:]
 	switch {
-	case len(left) == 0 && cap(buf) > connRead:
+	case used > 0 && len(buf) == cap(buf) && cap(buf) < connBurst && c.s.large.Load() < c.s.Limits.Memory/2 && c.mayGrow(connBurst):
+		return append(make([]byte, 0, connBurst), left...)
+	case len(left) == 0 && cap(buf) > connRead && (cap(buf) > connBurst || used < connRead/2):
 		c.s.large.Add(-c.extra)
 		c.extra = 0
 		return make([]byte, 0, connRead)
 	case used > 0:
 		return append(buf[:0], left...)
 	case len(buf) == cap(buf):
+		// The rest of a message that mayGrow has let in.
 		return append(make([]byte, 0, 2*cap(buf)), buf...)
 	}
 	return buf
