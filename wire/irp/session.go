@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/big"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ type sessions struct {
 	order [2]*list.List // of *session: anonymous, authenticated; longest silent first
 
 	exchange exchangeKey
+	work     chan struct{} // held while a key is calculated, so that many setups leave time for everybody else
 }
 
 // newSessions makes an empty table. now and random may be nil, for the clock and the system's randomness.
@@ -63,7 +65,7 @@ func newSessions(now func() time.Time, random io.Reader) *sessions {
 		random = rand.Reader
 	}
 	return &sessions{now: now, rand: random, byID: map[uint32]*session{}, peers: map[netip.Addr]int{},
-		order: [2]*list.List{list.New(), list.New()}}
+		order: [2]*list.List{list.New(), list.New()}, work: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // open makes a session as setup asks, for peer, and returns what to answer. find looks up the public key of mode 3 and
@@ -79,23 +81,32 @@ func (t *sessions) open(ctx context.Context, peer netip.AddrPort, setup *Setup, 
 	if err := t.makeRoom(s.peer); err != nil {
 		return nil, nil, err
 	}
-	offer := &SetupAnswer{Mode: setup.Mode}
-	var err error
-	switch setup.Mode {
-	case ModeDH:
-		s.key, offer.Data, err = answerDH(t.rand, setup.Key)
-	case ModeHandleCipher:
+	key := setup.Key
+	if setup.Mode == ModeHandleCipher {
 		if find == nil {
 			return nil, nil, problem.New(problem.BadSessionSetup,
 				"this server does not look session keys up; use Diffie–Hellman (mode 4)",
 				"本服务器不查找会话公钥；请使用 Diffie–Hellman（方式 4）")
 		}
-		var key []byte
-		if key, err = find(ctx, setup.KeyRef); err == nil {
-			s.key, offer.Data, err = sealNewKey(t.rand, key)
+		var err error
+		if key, err = find(ctx, setup.KeyRef); err != nil {
+			return nil, nil, err
 		}
-	case ModeClientCipher:
-		s.key, offer.Data, err = sealNewKey(t.rand, setup.Key)
+	}
+	select {
+	case t.work <- struct{}{}:
+		defer func() { <-t.work }()
+	case <-ctx.Done():
+		return nil, nil, problem.Wrap(ctx.Err(), problem.Busy, "too many sessions are being set up; try again later",
+			"正在建立的会话过多；请稍后再试")
+	}
+	offer := &SetupAnswer{Mode: setup.Mode}
+	var err error
+	switch setup.Mode {
+	case ModeDH:
+		s.key, offer.Data, err = answerDH(t.rand, key)
+	case ModeClientCipher, ModeHandleCipher:
+		s.key, offer.Data, err = sealNewKey(t.rand, key)
 	case ModeServerCipher:
 		offer.Data, err = t.exchange.public(t.rand)
 	default:

@@ -38,7 +38,7 @@ const (
 const (
 	dhKeySize   = 32 // bytes that Diffie–Hellman gives an AES session: the MAC uses all, the cipher the first 16
 	minDHBits   = 1024
-	maxDHBits   = 4096
+	maxDHBits   = 2048 // what a group costs the server grows with its cube
 	maxRSABits  = 8192
 	dhSecretLen = 32 // bytes of a private exponent
 )
