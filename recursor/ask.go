@@ -26,6 +26,7 @@ type try struct {
 	at     record.Endpoint
 	rest   bool // it failed of late
 	lame   bool // it lately said that it does not answer for this
+	cost   int
 }
 
 // outcome is what a round of questions came to: an entry, a referral, or an error.
@@ -64,7 +65,7 @@ func (r *Recursor) tries(sites []*site, zone string, name id.ID, primary bool, n
 			if len(w.tries) == 0 || w.rest && !(rest || lame) {
 				w.score, w.rest = score, rest || lame
 			}
-			w.tries = append(w.tries, try{s, v, e, rest, lame})
+			w.tries = append(w.tries, try{site: s, server: v, at: e, rest: rest, lame: lame})
 		}
 		if len(w.tries) > 0 {
 			slices.SortStableFunc(w.tries, func(a, b try) int { return bools(a.rest || a.lame, b.rest || b.lame) })
@@ -78,29 +79,22 @@ func (r *Recursor) tries(sites []*site, zone string, name id.ID, primary bool, n
 	if i := r.servers.explore(len(rows)); i > 0 && !rows[i].rest {
 		rows[0], rows[i] = rows[i], rows[0]
 	}
-	// Diagonally: the best site, the second, the best by another protocol, the third, …
-	seen := make(map[place1]bool)
-	for diagonal := 0; diagonal < 2*(len(rows)+4); diagonal++ {
-		for i := diagonal; i >= 0; i-- {
-			k := diagonal - i // way into the site
-			if i%2 == 1 && k > 0 || i >= len(rows) || k >= len(rows[i].tries) {
-				continue
-			}
-			if t := rows[i].tries[k]; !seen[at(t.at)] {
-				seen[at(t.at)] = true
-				list = append(list, t)
-			}
+	// Another way into a site counts as much as the second next site: one whose UDP is blocked costs little so.
+	for i, w := range rows {
+		for k, t := range w.tries {
+			t.cost = i + 2*k
+			list = append(list, t)
 		}
 	}
-	for _, w := range rows {
-		for _, t := range w.tries {
-			if !seen[at(t.at)] {
-				seen[at(t.at)] = true
-				list = append(list, t)
-			}
-		}
-	}
-	slices.SortStableFunc(list, func(a, b try) int { return bools(a.rest || a.lame, b.rest || b.lame) })
+	slices.SortStableFunc(list, func(a, b try) int {
+		return cmp.Or(bools(a.rest || a.lame, b.rest || b.lame), cmp.Compare(a.cost, b.cost))
+	})
+	seen := make(map[spot]bool, len(list))
+	list = slices.DeleteFunc(list, func(t try) bool {
+		was := seen[at(t.at)]
+		seen[at(t.at)] = true
+		return was
+	})
 	if len(list) > maxTries {
 		// One primary at least stays, to ask about new records.
 		primary := func(t try) bool { return t.site.isPrimary() }

@@ -93,8 +93,17 @@ type asker struct {
 	steps  *steps
 }
 
-// lookup finds the entry of name for a client. stale tells that it is past its time.
-func (r *Recursor) lookup(s *search, name id.ID, b *budget, depth int) (e *entry, stale bool, err error) {
+// state says where an entry came from.
+type state uint8
+
+const (
+	fetched state = iota // just now
+	kept                 // the cache, in its time
+	stale                // the cache, past its time
+)
+
+// lookup finds the entry of name for a client.
+func (r *Recursor) lookup(s *search, name id.ID, b *budget, depth int) (e *entry, st state, err error) {
 	if name.IsPrefix() {
 		name = id.PrefixRecord(name.Prefix())
 	}
@@ -111,12 +120,12 @@ func (r *Recursor) lookup(s *search, name id.ID, b *budget, depth int) (e *entry
 			h.certify = true
 		}
 	}
-	e, stale, err = r.get(a, name, h)
+	e, st, err = r.get(a, name, h)
 	if problem.Is(err, problem.NeedAuth) && !s.q.By.IsAnonymous() {
 		err = problem.New(problem.Forbidden, "a value of %s is not public, and only the node that keeps it can show it to you; ask that node directly",
 			"%s 有非公开的值，只有保存它的节点能向您出示；请直接向该节点查询", name)
 	}
-	return e, stale, err
+	return e, st, err
 }
 
 // cached is the entry of name if it is there and in its time.
@@ -130,7 +139,7 @@ func (r *Recursor) cached(name id.ID) *entry {
 
 // get finds the entry of name: in the cache, from a look-up under way, or by a new one. When that fails because nobody
 // can be reached, or takes longer than StaleAfter, an entry past its time serves.
-func (r *Recursor) get(a asker, name id.ID, h how) (*entry, bool, error) {
+func (r *Recursor) get(a asker, name id.ID, h how) (*entry, state, error) {
 	began := r.c.Now()
 	old, _ := r.answers.GetIfPresent(name.String())
 	if old != nil && began.Unix() < old.expires && !h.authoritative && !h.hidden && !h.fresh && !(h.certify && !old.signed) {
@@ -140,7 +149,7 @@ func (r *Recursor) get(a asker, name id.ID, h how) (*entry, bool, error) {
 		}
 		a.steps.add(old.step(began, 0))
 		r.touch(old, began.Unix())
-		return old, false, nil
+		return old, kept, nil
 	}
 	r.stats.misses.Add(1)
 	if h.authoritative || h.hidden || h.fresh || !r.usable(old, began) {
@@ -151,7 +160,7 @@ func (r *Recursor) get(a asker, name id.ID, h how) (*entry, bool, error) {
 			return r.serveStale(a, old)
 		}
 		a.steps.add(step{at: began, asked: "cache", name: name.String(), outcome: "failed just now: " + problem.Say(f.err, problem.English)})
-		return nil, false, f.err
+		return nil, fetched, f.err
 	}
 	for again := 0; ; again++ {
 		f, joined, err := r.begin(a, name, h)
@@ -159,7 +168,7 @@ func (r *Recursor) get(a asker, name id.ID, h how) (*entry, bool, error) {
 			if old != nil && mayStale(err) {
 				return r.serveStale(a, old)
 			}
-			return nil, false, err
+			return nil, fetched, err
 		}
 		if joined {
 			r.stats.coalesced.Add(1)
@@ -169,11 +178,11 @@ func (r *Recursor) get(a asker, name id.ID, h how) (*entry, bool, error) {
 		case err == errPatience:
 			return r.serveStale(a, old)
 		case err != nil:
-			return nil, false, err
+			return nil, fetched, err
 		}
 		a.steps.join(f.steps)
 		if f.err == nil {
-			return f.entry, false, nil
+			return f.entry, fetched, nil
 		}
 		// Somebody else's limits are not ours.
 		if joined && again == 0 && a.budget != f.budget && errors.Is(f.err, errBudget) {
@@ -182,7 +191,7 @@ func (r *Recursor) get(a asker, name id.ID, h how) (*entry, bool, error) {
 		if old != nil && mayStale(f.err) {
 			return r.serveStale(a, old)
 		}
-		return nil, false, f.err
+		return nil, fetched, f.err
 	}
 }
 
@@ -198,14 +207,14 @@ func mayStale(err error) bool {
 	return k == problem.Unreachable || k == problem.Busy
 }
 
-func (r *Recursor) serveStale(a asker, e *entry) (*entry, bool, error) {
+func (r *Recursor) serveStale(a asker, e *entry) (*entry, state, error) {
 	r.stats.stale.Add(1)
 	now := r.c.Now()
 	s := e.step(now, 0)
 	s.again = true
 	s.outcome = "found, " + strconv.FormatInt(max(0, now.Unix()-e.expires), 10) + " s past its time"
 	a.steps.add(s)
-	return e, true, nil
+	return e, stale, nil
 }
 
 // begin joins the look-up of name that is under way, or starts one.

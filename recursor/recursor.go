@@ -273,12 +273,15 @@ func (s *search) link(name id.ID, b *budget) (a record.Answer, values []record.V
 	if a, values, err, ok := s.atHome(name); ok {
 		return a, values, err
 	}
-	e, stale, err := s.r.lookup(s, name, b, s.q.Depth+len(s.chain)-1)
+	e, st, err := s.r.lookup(s, name, b, s.q.Depth+len(s.chain)-1)
 	if err != nil {
 		return record.Answer{}, nil, err
 	}
 	a, err = e.answer(s.q)
-	if a.Stale = stale; stale {
+	if st != fetched {
+		a.Source, a.Primary = "cache", false
+	}
+	if a.Stale = st == stale; a.Stale {
 		a.Expires = s.r.c.Now().Add(staleTime)
 	}
 	return a, e.values, err

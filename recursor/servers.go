@@ -13,20 +13,21 @@ import (
 
 // servers is what is known of the machines that were asked: how fast they answer, and which to leave alone for a while.
 type servers struct {
-	known *otter.Cache[place1, *server]
+	known *otter.Cache[spot, *server]
 	lame  *otter.Cache[lameKey, time.Time] // until when a server is not asked about a zone that it does not answer for
 
 	mu   sync.Mutex // guards rand and the fields of every server
 	rand *mathrand.Rand
 }
 
-type place1 struct {
+// spot is one way into one server.
+type spot struct {
 	addr  netip.AddrPort
 	proto record.Protocol
 }
 
 type lameKey struct {
-	place1
+	spot
 	zone string
 }
 
@@ -54,7 +55,7 @@ const (
 
 func (s *servers) init(rnd *mathrand.Rand) (err error) {
 	s.rand = rnd
-	if s.known, err = otter.New(&otter.Options[place1, *server]{MaximumSize: maxServers}); err != nil {
+	if s.known, err = otter.New(&otter.Options[spot, *server]{MaximumSize: maxServers}); err != nil {
 		return err
 	}
 	s.lame, err = otter.New(&otter.Options[lameKey, time.Time]{MaximumSize: maxServers})
@@ -63,16 +64,16 @@ func (s *servers) init(rnd *mathrand.Rand) (err error) {
 
 func (s *servers) count() int { return s.known.EstimatedSize() }
 
-func at(e record.Endpoint) place1 { return place1{e.Addr, e.Protocol} }
+func at(e record.Endpoint) spot { return spot{e.Addr, e.Protocol} }
 
-func (s *servers) get(p place1) *server {
+func (s *servers) get(p spot) *server {
 	v, _ := s.known.ComputeIfAbsent(p, func() (*server, bool) { return new(server), false })
 	return v
 }
 
 // score is the time that an answer is expected to take. An old measurement counts for less and less, so that a server
 // that was slow once is tried again. resting tells that it failed of late.
-func (s *servers) score(p place1, now time.Time) (score time.Duration, resting bool) {
+func (s *servers) score(p spot, now time.Time) (score time.Duration, resting bool) {
 	v, ok := s.known.GetIfPresent(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +103,7 @@ func (s *servers) explore(n int) int {
 }
 
 // patience is how long to wait for a server before another is asked too.
-func (s *servers) patience(p place1) time.Duration {
+func (s *servers) patience(p spot) time.Duration {
 	v, ok := s.known.GetIfPresent(p)
 	if !ok {
 		return firstWait
@@ -116,7 +117,7 @@ func (s *servers) patience(p place1) time.Duration {
 }
 
 // heard notes an answer, of whatever kind, that took rtt.
-func (s *servers) heard(p place1, rtt time.Duration, now time.Time) {
+func (s *servers) heard(p spot, rtt time.Duration, now time.Time) {
 	v := s.get(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +131,7 @@ func (s *servers) heard(p place1, rtt time.Duration, now time.Time) {
 }
 
 // late notes that the server took longer than waited, and was not waited for any further.
-func (s *servers) late(p place1, waited time.Duration, now time.Time) {
+func (s *servers) late(p spot, waited time.Duration, now time.Time) {
 	v := s.get(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +144,7 @@ func (s *servers) late(p place1, waited time.Duration, now time.Time) {
 }
 
 // silent notes that nothing usable came. The server rests for a second, doubled each time, a minute at most.
-func (s *servers) silent(p place1, now time.Time) {
+func (s *servers) silent(p spot, now time.Time) {
 	v := s.get(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,12 +153,12 @@ func (s *servers) silent(p place1, now time.Time) {
 	v.failed++
 }
 
-func (s *servers) isLame(p place1, zone string, now time.Time) bool {
+func (s *servers) isLame(p spot, zone string, now time.Time) bool {
 	until, ok := s.lame.GetIfPresent(lameKey{p, zone})
 	return ok && now.Before(until)
 }
 
-func (s *servers) setLame(p place1, zone string, now time.Time) {
+func (s *servers) setLame(p spot, zone string, now time.Time) {
 	s.lame.Set(lameKey{p, zone}, now.Add(lameTime))
 }
 
