@@ -1,8 +1,11 @@
 package irp
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -84,4 +87,62 @@ func BenchmarkUDP(b *testing.B) {
 	if s.Stats.Slow.Load() > 0 {
 		b.Error("questions took the long way")
 	}
+}
+
+// BenchmarkTCP answers kept and pipelined questions, 64 at a time, beside an echo of the answers' bytes.
+func BenchmarkTCP(b *testing.B) {
+	const window = 64
+	s := &Server{Resolver: newShelf()}
+	question := AppendMessage(nil, ask1("88.111.1/t1", DefaultFlags|KeepConnection))
+	v := fastView(newShelf())
+	answer, _ := appendFast(nil, question, &v)
+	run := func(b *testing.B, serve func(ctx context.Context, l net.Listener), ask []byte) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(b.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); serve(ctx, l) }()
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		all, got := bytes.Repeat(ask, window), make([]byte, window*len(answer))
+		b.ReportAllocs()
+		for i := 0; i < b.N; i += window {
+			if _, err := nc.Write(all); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(nc, got); err != nil {
+				b.Fatal(err)
+			}
+		}
+		nc.Close()
+		cancel()
+		<-done
+	}
+	b.Run("echo", func(b *testing.B) {
+		run(b, func(_ context.Context, l net.Listener) {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer l.Close()
+			defer nc.Close()
+			buf := make([]byte, 64<<10)
+			for {
+				n, err := nc.Read(buf)
+				if err != nil {
+					return
+				}
+				if _, err := nc.Write(buf[:n]); err != nil {
+					return
+				}
+			}
+		}, answer)
+	})
+	b.Run("resolution", func(b *testing.B) {
+		run(b, func(ctx context.Context, l net.Listener) { s.ServeTCP(ctx, l) }, question)
+	})
 }

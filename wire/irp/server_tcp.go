@@ -20,6 +20,9 @@ const (
 	connBurst = 64 << 10 // bytes of the buffer of one that sends many requests at once
 	connFlush = 32 << 10 // bytes of answers that are not held back any longer
 	connOut   = 64 << 10 // bytes of a buffer for them
+
+	// smallReads in a row make a connection's buffer small again.
+	smallReads = 32
 	laneDepth = 256      // requests that wait for their turn
 )
 
@@ -96,6 +99,7 @@ type conn struct {
 	lane  chan job      // those that are done in order; nil until the first
 	work  sync.WaitGroup
 	extra int64 // of the buffer, counted in Server.large
+	small int   // reads in a row that brought little
 }
 
 // outBuffers are the buffers of answers. A connection has one only while it writes: most are silent.
@@ -284,10 +288,13 @@ func (c *conn) mayGrow(n int) bool {
 // they are announced. Who sends much at once gets a larger one; it shrinks again when little comes.
 func (c *conn) room(buf []byte, used int) []byte {
 	left := buf[used:]
+	if c.small++; used >= connRead/2 {
+		c.small = 0
+	}
 	switch {
 	case used > 0 && len(buf) == cap(buf) && cap(buf) < connBurst && c.s.large.Load() < c.s.Limits.Memory/2 && c.mayGrow(connBurst):
 		return append(make([]byte, 0, connBurst), left...)
-	case len(left) == 0 && cap(buf) > connRead && (cap(buf) > connBurst || used < connRead/2):
+	case len(left) == 0 && cap(buf) > connRead && (cap(buf) > connBurst || c.small > smallReads):
 		c.s.large.Add(-c.extra)
 		c.extra = 0
 		return make([]byte, 0, connRead)

@@ -638,12 +638,11 @@ func TestServerDerivedList(t *testing.T) {
 		}
 	})
 	op := record.Identity{Operator: true}
-	q := newRequest(OpHome, DefaultFlags, AppendNamed(nil, "0.NA/0.NA"))
 	if _, err := g.book.Write(t.Context(), op, []record.Write{{Op: record.Home, ID: id.PrefixRecord("0.NA")}}); err != nil {
 		t.Fatal(err)
 	}
 	l := g.dial(t, "tcp")
-	q = newRequest(OpListDerived, DefaultFlags, AppendNamed(nil, "0.NA/88.111.1"))
+	q := newRequest(OpListDerived, DefaultFlags, AppendNamed(nil, "0.NA/88.111.1"))
 	m := l.ask(prove(t, l.ask(q), q, adminPass, nil))
 	says(t, m, Success)
 	if names, err := DecodeNames(m.Body); err != nil || fmt.Sprint(names) != "[0.NA/88.111.1.5 0.NA/88.111.1.6]" {
