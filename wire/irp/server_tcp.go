@@ -23,7 +23,7 @@ const (
 
 	// smallReads in a row make a connection's buffer small again.
 	smallReads = 32
-	laneDepth = 256      // requests that wait for their turn
+	laneDepth  = 256 // requests that wait for their turn
 )
 
 // ServeTCP answers on the connections that l accepts (TLS: pass a TLS listener) until ctx is done, then closes l and
