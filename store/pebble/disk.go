@@ -33,7 +33,7 @@ type disk struct {
 
 const (
 	reserveDefault  = 16 << 20
-	memTableDefault = 32 << 20
+	memTableDefault = 16 << 20
 	memTableLeast   = 1 << 20
 
 	lookEvery   = 1 << 20 // bytes

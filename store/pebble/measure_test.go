@@ -34,6 +34,7 @@ func TestMeasure(t *testing.T) {
 		format      pebble.FormatMajorVersion
 	}{
 		{"chosen", compression, blockSize, format},
+		{"snappy, 32 KiB, rows", pebble.DBCompressionFastest, 32 << 10, pebble.FormatFlushableIngest},
 		{"snappy, 8 KiB, newest", pebble.DBCompressionFastest, 8 << 10, pebble.FormatNewest},
 		{"snappy, 8 KiB, rows", pebble.DBCompressionFastest, 8 << 10, pebble.FormatFlushableIngest},
 		{"balanced, 8 KiB, rows", pebble.DBCompressionBalanced, 8 << 10, pebble.FormatFlushableIngest},
@@ -53,7 +54,9 @@ func TestMeasure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			encoded := measureLoad(t, s, n)
+			encoded, took := measureLoad(t, s, n)
+			raw := rawLoad(t, n)
+			t.Logf("that is %.0f %% of the raw engine", 100*raw.Seconds()/took.Seconds())
 			t.Logf("on disk at once %.2f × encoded", float64(size(t, dir))/float64(encoded))
 			begin := time.Now()
 			s.Compact()
@@ -100,7 +103,7 @@ func measureValue(rnd *rand.Rand, i int) []byte {
 	return v
 }
 
-func measureLoad(t *testing.T, s *Store, n int) (encoded int64) {
+func measureLoad(t *testing.T, s *Store, n int) (encoded int64, took time.Duration) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	begin := time.Now()
 	var b store.Batch
@@ -118,8 +121,33 @@ func measureLoad(t *testing.T, s *Store, n int) (encoded int64) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("load %.0f k records/s, %d B encoded each", float64(n)/time.Since(begin).Seconds()/1000, encoded/int64(n))
-	return encoded
+	took = time.Since(begin)
+	t.Logf("load %.0f k records/s, %d B encoded each", float64(n)/took.Seconds()/1000, encoded/int64(n))
+	return encoded, took
+}
+
+// rawLoad writes the same bytes into the bare engine: no conditions, no counters.
+func rawLoad(t *testing.T, n int) time.Duration {
+	db, err := pebble.Open(t.TempDir(), (&Store{}).options(Options{MemTable: memTableDefault}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rnd := rand.New(rand.NewPCG(1, 1))
+	begin := time.Now()
+	for i := 0; i < n; {
+		b := db.NewBatch()
+		for range 1000 {
+			k := measureKey(i)
+			_ = b.Set(k, measureValue(rnd, i), nil)
+			_ = b.Set(store.LogKey([]byte("log\x00"), uint64(i)), k, nil)
+			i++
+		}
+		if err := b.Commit(pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return time.Since(begin)
 }
 
 func reads(t *testing.T, s *Store, n int) {
