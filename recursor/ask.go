@@ -184,9 +184,7 @@ func (r *Recursor) inquire(a asker, by *authority, sites []*site, name id.ID, h 
 			if o, done := q.judge(p); done {
 				return o
 			}
-			if !launch() && open == 0 {
-				break
-			}
+			launch()
 		}
 	}
 	return q.verdict(refused)

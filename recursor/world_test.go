@@ -21,7 +21,6 @@ import (
 // then bent by the faults of the one that is asked.
 type world struct {
 	alg     trust.Algorithm
-	signed  bool // the root signs
 	zones   map[string]*land
 	servers map[string]*machine
 	records map[string]*held
