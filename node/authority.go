@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/mirror"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -21,10 +22,8 @@ func startAuthority(ctx context.Context, n *Node) error {
 	if err := n.openRegistry(ctx); err != nil {
 		return err
 	}
-	for _, p := range append([]string{n.cfg.Prefix}, n.cfg.Homed...) {
-		if err := n.home(ctx, p); err != nil {
-			return err
-		}
+	if err := n.homeAll(ctx); err != nil {
+		return err
 	}
 	udp, tcp, tlsl, httpl, err := n.listen()
 	if err != nil {
@@ -91,7 +90,7 @@ func (n *Node) openRegistry(ctx context.Context) (err error) {
 func (n *Node) sign(ctx context.Context) error {
 	keys := []registry.SigningKey{{Prefix: n.cfg.Prefix, Ref: PrefixKeyRef(n.cfg.Prefix), Key: n.prefixKey}}
 	for after := ""; ; {
-		list, err := n.registry.Prefixes(ctx, record.Identity{Operator: true}, after, 1000)
+		list, err := n.registry.Prefixes(ctx, operator, after, 1000)
 		if err != nil {
 			return err
 		}
@@ -109,12 +108,25 @@ func (n *Node) sign(ctx context.Context) error {
 	return nil
 }
 
-// home makes the node answer for a prefix.
-func (n *Node) home(ctx context.Context, prefix string) error {
+// homeAll makes the node answer for the prefixes of its configuration.
+func (n *Node) homeAll(ctx context.Context) error {
 	if n.cfg.Mirror != nil {
 		return nil // the node that it follows says what there is to answer for
 	}
-	_, err := n.Write(ctx, record.Identity{Operator: true}, []record.Write{{Op: record.Home, ID: PrefixID(prefix)}})
+	var writes []record.Write
+	for _, p := range append([]string{n.cfg.Prefix}, n.cfg.Homed...) {
+		v, err := id.ParseHandle(p)
+		if err != nil {
+			return err
+		}
+		writes = append(writes, record.Write{Op: record.Home, ID: id.PrefixRecord(v.Prefix())})
+	}
+	res, err := n.Write(ctx, operator, writes)
+	for i := range res {
+		if err == nil && !problem.Is(res[i].Err, problem.Exists) {
+			err = res[i].Err
+		}
+	}
 	return err
 }
 

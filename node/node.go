@@ -119,7 +119,10 @@ func (n *Node) Close() error {
 	n.wg.Wait()
 	var errs []error
 	for i := len(n.closes) - 1; i >= 0; i-- {
-		errs = append(errs, n.closes[i]())
+		// The wires close their sockets themselves when they end.
+		if err := n.closes[i](); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	n.closes = nil
 	return errors.Join(errs...)

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 
-	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/registry"
 )
@@ -27,15 +26,15 @@ func Open(ctx context.Context, cfg *Config) (*Offline, error) {
 		n.Close()
 		return nil, err
 	}
-	if c.Role != Root {
-		for _, p := range append([]string{c.Prefix}, c.Homed...) {
-			if err := n.home(ctx, p); err != nil {
-				n.Close()
-				return nil, err
-			}
-		}
-	}
 	return &Offline{n.registry, n}, nil
+}
+
+// Home makes the node answer for the prefixes of its configuration, as its start does.
+func (o *Offline) Home(ctx context.Context) error {
+	if o.n.cfg.Role == Root {
+		return nil
+	}
+	return o.n.homeAll(ctx)
 }
 
 var operator = record.Identity{Operator: true}
@@ -64,6 +63,3 @@ func (o *Offline) Prefixes(ctx context.Context, _ record.Identity, after string,
 
 // Close lets go of the store.
 func (o *Offline) Close() error { return o.n.Close() }
-
-// PrefixID is the prefix record of a prefix.
-func PrefixID(prefix string) id.ID { return id.PrefixRecord(prefix) }

@@ -47,6 +47,10 @@ func (a *access) open(ctx context.Context) (target, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := n.Home(ctx); err != nil {
+			n.Close()
+			return nil, err
+		}
 		return &nodeTarget{n}, nil
 	}
 	s, err := sim.ReadState(dir)

@@ -46,6 +46,7 @@ type registration struct {
 	ready   map[string]bool // prefixes that were made sure of
 	seen    map[id.ID]int   // line on which an identifier stood first, in this file
 	batches map[registrar]*batch
+	order   []registrar // the keys of batches, as they came
 	pending int
 
 	registered, already, refused int
@@ -139,7 +140,7 @@ func (r *registration) file(ctx context.Context, path string) error {
 	}
 	bar := r.bar(in, path)
 	defer bar.Finish()
-	r.seen, r.batches = map[id.ID]int{}, map[registrar]*batch{}
+	r.seen, r.batches, r.order = map[id.ID]int{}, map[registrar]*batch{}, nil
 	last := 0
 	for {
 		it, err := in.Next()
@@ -208,6 +209,7 @@ func (r *registration) item(ctx context.Context, path string, it intake.Item, do
 	if b == nil {
 		b = &batch{}
 		r.batches[to] = b
+		r.order = append(r.order, to)
 	}
 	b.items = append(b.items, it)
 	b.writes = append(b.writes, record.Write{Op: record.Create, ID: it.ID, Values: it.Values})
@@ -219,8 +221,8 @@ func (r *registration) item(ctx context.Context, path string, it intake.Item, do
 }
 
 func (r *registration) flush(ctx context.Context, path string) error {
-	for to, b := range r.batches {
-		if err := r.send(ctx, path, to, b); err != nil {
+	for _, to := range r.order {
+		if err := r.send(ctx, path, to, r.batches[to]); err != nil {
 			return err
 		}
 	}
