@@ -112,6 +112,9 @@ func (c *Client) dial(ctx context.Context, network string, to netip.AddrPort) (n
 	if c.Dial != nil {
 		return c.Dial(ctx, network, to.String())
 	}
+	if network == "udp" {
+		return net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)) // nothing that could take time
+	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, to.String())
 }

@@ -199,7 +199,7 @@ func (a *Admin) once(ctx context.Context, o *operation, s *clientSession, each f
 	// counter keeps it from being done twice, and a challenge takes one answer.
 	q.safe, q.many = true, o.many
 	if s != nil {
-		if !s.isProved() {
+		if open := o.op == OpResolution && flags&PublicOnly != 0; !open && !s.isProved() {
 			if err := hold(ctx, s.proving); err != nil {
 				return false, err
 			}

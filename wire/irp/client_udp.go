@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 )
 
@@ -106,7 +107,9 @@ func (c *Client) overUDP(ctx context.Context, q *question, each func(*response) 
 				last = err
 				continue
 			case r.Code == TooBusy:
-				return c.insteadOverTCP(ctx, q, each)
+				if err := c.insteadOverTCP(ctx, q, each); !problem.Is(err, problem.Unreachable) {
+					return err
+				}
 			}
 			return each(r)
 		}
