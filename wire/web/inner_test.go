@@ -325,3 +325,14 @@ func serveBench(b *testing.B, h http.Handler) {
 		}
 	})
 }
+
+func TestLabels(t *testing.T) {
+	for typ, want := range map[string][2]string{
+		"flowRange": {"Flow range", "流量范围"}, "URL": {"Web page", "网页"}, "x": {"X", "x"}, "gmdnURLList": {"GmdnURL list", "gmdnURLList"},
+		"名称": {"名称", "名称"}, "HS_FOO": {"HS_FOO", "HS_FOO"}, "a.b": {"a.b", "a.b"}, "": {"", ""},
+	} {
+		if en, zh := english.label(typ), chinese.label(typ); en != want[0] || zh != want[1] {
+			t.Errorf("%s: %q, %q", typ, en, zh)
+		}
+	}
+}

@@ -160,6 +160,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, name string, que
 		defer cancel()
 		_, ignore := query["ignore_aliases"]
 		a, err = s.follow(ctx, record.Query{ID: asked, As: name, PublicOnly: true}, !ignore, v)
+		tell(w.Header(), &a)
 	}
 	if !stay && err == nil {
 		if to := s.address(a.Values, query); to != "" {
@@ -395,6 +396,9 @@ func (s *Server) fill(v *view, a *record.Answer, err error, lang problem.Lang) {
 	}
 	v.Trust = a.Trust.String()
 	v.Said = w.Trust[a.Trust]
+	if a.Trust == record.Unchecked && a.Primary {
+		v.Said = w.Keeper
+	}
 	v.Source = source(a.Source, w)
 	v.Stale = a.Stale
 	values := a.Values

@@ -352,7 +352,7 @@ func (s *Server) resolve(c *call) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), s.Limits.Request-s.Limits.Request/10)
 	defer cancel()
 	a, err := s.Resolver.Resolve(ctx, q)
-	c.tell(&a)
+	tell(c.w.Header(), &a)
 	rc, status := success, http.StatusOK
 	switch {
 	case problem.Is(err, problem.NoValues):
@@ -393,8 +393,7 @@ func (c *call) refuseTraced(err error, path []record.Step) error {
 }
 
 // tell puts into headers what the body has no place for.
-func (c *call) tell(a *record.Answer) {
-	head := c.w.Header()
+func tell(head http.Header, a *record.Answer) {
 	head.Set(headTrust, a.Trust.String())
 	if a.Source != "" {
 		head.Set(headSource, asciiOnly(a.Source))
