@@ -393,8 +393,8 @@ func notEmpty() error {
 
 // bad says where the file is damaged.
 func (m *importer) bad(cause error, en, zh string) error {
-	return problem.Wrap(cause, problem.BadRequest, "the export is damaged in frame %d, near byte %d of the file: %s; what came before it is imported: take a good copy of the same file and go on",
-		"导出文件在第 %d 帧（文件第 %d 字节附近）损坏：%[4]s；此前的内容已导入：请换用同一文件的完好副本继续", m.frames+1, m.file.n, en, zh)
+	return problem.Wrap(cause, problem.BadRequest, "the export is damaged in frame %[1]d, near byte %[2]d of the file: %[3]s; what came before it is imported: take a good copy of the same file and go on",
+		"导出文件在第 %[1]d 帧（文件第 %[2]d 字节附近）损坏：%[4]s；此前的内容已导入：请换用同一文件的完好副本继续", m.frames+1, m.file.n, en, zh)
 }
 
 // frame reads the next one.

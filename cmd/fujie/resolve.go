@@ -151,6 +151,12 @@ func (c *resolveCmd) show(e *env, q record.Query, a record.Answer, err error) er
 	if err == nil && a.Referral != nil {
 		err = problem.New(problem.NotHere, "that server does not answer for %s but refers to another; ask a recursive node", "该服务器不负责 %s，只给出转介；请询问递归节点", q.ID)
 	}
+	switch problem.KindOf(err) {
+	case problem.NotFound:
+		err = problem.New(problem.NotFound, "%s is not registered; check the spelling", "%s 没有登记；请检查拼写", q.Name())
+	case problem.NoValues:
+		err = problem.New(problem.NoValues, "%s is registered, but has no value that was asked for and that anybody may read", "%s 已登记，但没有所要的公开值", q.Name())
+	}
 	if c.Trace && len(a.Path) > 0 {
 		c.steps(e, a)
 	}
