@@ -389,11 +389,32 @@ func (c *Client) limit(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, c.timeout())
 }
 
+// errSilent is why a long answer is no longer waited for.
+var errSilent = errors.New("irp: the rest of the answer does not come")
+
+// patience gives each message of a long answer the client's time, where ctx sets no end to the whole. What the caller
+// does with a message is not the server's time.
+func (c *Client) patience(ctx context.Context, q *question, each func(*response) error) (context.Context, func(*response) error, func()) {
+	if _, ok := ctx.Deadline(); ok || !q.many {
+		return ctx, each, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.timeout(), func() { cancel(errSilent) })
+	return ctx, func(r *response) error {
+		timer.Stop()
+		err := each(r)
+		timer.Reset(c.timeout())
+		return err
+	}, func() { timer.Stop(); cancel(nil) }
+}
+
 // exchange sends q and gives each message of the answer to each.
 func (c *Client) exchange(ctx context.Context, q *question, each func(*response) error) error {
 	if ctx.Err() != nil {
 		return c.noAnswer(ctx, q.at, ctx.Err())
 	}
+	ctx, each, cancel := c.patience(ctx, q, each)
+	defer cancel()
 	switch q.at.Protocol {
 	case record.UDP:
 		if !q.many {
@@ -413,7 +434,7 @@ func (c *Client) noAnswer(ctx context.Context, at record.Endpoint, cause error) 
 	if problem.Is(cause, problem.Bogus) {
 		return cause
 	}
-	if errors.Is(context.Cause(ctx), context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return problem.Wrap(ctx.Err(), problem.Canceled, "the question to %s was given up", "已放弃向 %s 的请求", at)
 	}
 	return problem.Wrap(cause, problem.Unreachable, "%s gives no usable answer; check its address and that its port is open",

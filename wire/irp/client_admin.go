@@ -168,8 +168,11 @@ type operation struct {
 // do puts one request, proves who we are when asked, and gives the messages of the answer to each. The answer's code is
 // for each to look at.
 func (a *Admin) do(ctx context.Context, o *operation, each func(*response) error) error {
-	ctx, cancel := a.c.limit(ctx)
-	defer cancel()
+	if !o.many { // those may take as long as they bring something
+		var cancel context.CancelFunc
+		ctx, cancel = a.c.limit(ctx)
+		defer cancel()
+	}
 	for try := 0; ; try++ {
 		s, err := a.ready(ctx)
 		if err != nil {
@@ -268,6 +271,8 @@ func (a *Admin) exchange(ctx context.Context, q *question, each func(*response) 
 	if err != nil {
 		return err
 	}
+	ctx, each, cancel := a.c.patience(ctx, q, each)
+	defer cancel()
 	return a.c.onChannel(ctx, t, q, each)
 }
 

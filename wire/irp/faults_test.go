@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -796,4 +797,38 @@ func FuzzCredential(f *testing.F) {
 			t.Fatalf("%+v became %+v, %v", c, again, err)
 		}
 	})
+}
+
+// A list may take as long as it likes, as long as it goes on.
+func TestListThatStops(t *testing.T) {
+	var silent atomic.Bool
+	a := actTCP(t, func(_ int32, c net.Conn) {
+		q := readRequest(c)
+		if q == nil {
+			return
+		}
+		for i := range 3 {
+			c.Write(AppendMessage(nil, &Message{Envelope: Envelope{Version: Latest, Suggested: Latest, Request: q.Request},
+				Header: Header{Op: q.Op, Code: Success, Flags: Continuous}, Body: AppendNames(nil, []string{fmt.Sprintf("1/%d", i)})}))
+		}
+		if silent.Load() {
+			io.Copy(io.Discard, c)
+			return
+		}
+		c.Write(AppendMessage(nil, &Message{Envelope: Envelope{Version: Latest, Suggested: Latest, Request: q.Request},
+			Header: Header{Op: q.Op, Code: Success}, Body: AppendNames(nil, []string{"1/last"})}))
+	})
+	c := newClient(t, func(c *Client) { c.Timeout = 100 * time.Millisecond })
+	adm := &Admin{c: c, at: a.at, o: AdminOptions{NoSession: true}, setting: make(chan struct{}, 1)}
+	if n, err := adm.Count(t.Context(), record.Identity{}, "1"); n != 4 || err != nil {
+		t.Errorf("%d %v", n, err)
+	}
+	silent.Store(true)
+	if n, err := adm.Count(t.Context(), record.Identity{}, "1"); n != 3 || !problem.Is(err, problem.Unreachable) {
+		t.Errorf("%d %v", n, err)
+	}
+	stop := errors.New("enough")
+	if err := adm.Each(t.Context(), "1", func(string) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
+	}
 }
