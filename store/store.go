@@ -60,6 +60,8 @@ type Reader interface {
 }
 
 // Stop ends a Range without an error.
+//
+//lint:ignore ST1012 it is an instruction, as fs.SkipDir is
 var Stop = errors.New("store: stop")
 
 // Store is an engine.

@@ -77,7 +77,8 @@ func TestMeasure(t *testing.T) {
 			opened := time.Since(begin)
 			reads(t, s, n)
 			debug.FreeOSMemory()
-			t.Logf("start to first answer %v; resident after the reads %d MiB", opened, resident())
+			t.Logf("start to first answer %v; resident after the reads %d MiB; on disk at rest %.2f × encoded, %d B a record", opened, resident(),
+				float64(size(t, dir))/float64(encoded), size(t, dir)/int64(n))
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
