@@ -103,6 +103,8 @@ type Hints struct {
 type hintsFile struct {
 	Keys  []string        `json:"keys"`
 	Sites json.RawMessage `json:"sites"`
+	// Unchecked must be said when there is no key: then nothing can be proved, and answers say so.
+	Unchecked bool `json:"unchecked,omitempty"`
 }
 
 // ReadHints reads a hints file.
@@ -138,8 +140,8 @@ func ReadHints(path string) (*Hints, error) {
 		}
 		h.Sites = append(h.Sites, s)
 	}
-	if len(h.Anchors) == 0 || len(h.Sites) == 0 {
-		return nil, bad(problem.New(problem.BadRequest, "it names no key or no site", "其中没有密钥或站点"))
+	if len(h.Anchors) == 0 && !f.Unchecked || len(h.Sites) == 0 {
+		return nil, bad(problem.New(problem.BadRequest, "it names no site, or no key and does not say \"unchecked\": true", "其中没有站点，或没有密钥且未写明 \"unchecked\": true"))
 	}
 	return &h, nil
 }
