@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/record"
 )
 
@@ -209,4 +210,27 @@ func TestServerLongUDPRequest(t *testing.T) {
 		l.send(ps[len(ps)-1-i])
 	}
 	says(t, decodeWhole(t, l.packet()), AuthenticationNeeded)
+}
+
+// TestRateLimitedClient: whoever is over the rate gets every answer all the same, over TCP.
+func TestRateLimitedClient(t *testing.T) {
+	for slip, n := range map[int]int{1: 100, 2: 12} {
+		g := newServerRig(t, func(g *serverRig) {
+			g.Limits = Limits{RateBytes: 100, RateBurst: 600, Slip: slip, RateExempt: []netip.Prefix{}}
+		})
+		if g.tcp != g.udp {
+			t.Skip("no port is free for both")
+		}
+		c := &Client{Now: func() time.Time { return vecNow }}
+		for i := range n {
+			a, err := c.Ask(t.Context(), record.Endpoint{Addr: g.udp, Protocol: record.UDP}, record.Query{ID: id.MustParse("88.111.1/t1"), PublicOnly: true})
+			if err != nil || len(a.Values) != 1 {
+				t.Fatalf("question %d: %d values, %v", i, len(a.Values), err)
+			}
+		}
+		c.Close()
+		if g.Stats.Hints.Load() == 0 || g.Stats.Fast.Load() < uint64(n) {
+			t.Errorf("%d hints, %d answers", g.Stats.Hints.Load(), g.Stats.Fast.Load())
+		}
+	}
 }

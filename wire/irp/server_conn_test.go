@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -765,4 +768,68 @@ func TestServerEncrypted(t *testing.T) {
 	says(t, a, Success)
 	l.send(AppendMessage(nil, m))
 	says(t, l.read(), SessionTimeout)
+}
+
+// TestServerGarbage throws damaged messages at every interface; afterwards all is well.
+func TestServerGarbage(t *testing.T) {
+	g := newServerRig(t, func(g *serverRig) { g.UDPAdmin = true })
+	h := httptest.NewServer(g.Tunnel())
+	defer h.Close()
+	var good [][]byte
+	for _, title := range []string{"OC_RESOLUTION request 88.111.1/t1", "OC_RESOLUTION request types", "OC_GET_SITE_INFO request", "OC_CREATE_HANDLE request",
+		"OC_DELETE_HANDLE request", "OC_REMOVE_VALUE request", "OC_LIST_HANDLES request", "OC_RESPONSE_TO_CHALLENGE(200)", "OC_VERIFY_CHALLENGE(201)", "HS_MAC credential"} {
+		good = append(good, vectorMessage(t, title))
+	}
+	rounds := 300
+	if os.Getenv("FUJIE_SOAK") != "" {
+		rounds = 100_000
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	u := g.dial(t, "udp")
+	for i := range rounds {
+		b := slices.Clone(good[r.IntN(len(good))])
+		for range 1 + r.IntN(4) {
+			switch r.IntN(4) {
+			case 0:
+				b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+			case 1:
+				copy(b[r.IntN(len(b)):], []byte{0xff, 0xff, 0xff, 0xff})
+			case 2:
+				b = b[:1+r.IntN(len(b))]
+			case 3:
+				b = append(b, good[r.IntN(len(good))]...)
+			}
+		}
+		switch i % 3 {
+		case 0:
+			u.nc.Write(b[:min(len(b), 1400)])
+		case 1:
+			nc, err := net.Dial("tcp", g.tcp.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.Write(b)
+			nc.(*net.TCPConn).CloseWrite()
+			nc.SetDeadline(time.Now().Add(20 * time.Second))
+			if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("%x: the connection hangs", b)
+			}
+			nc.Close()
+		case 2:
+			p, err := http.Post(h.URL, TunnelType, bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, p.Body)
+			p.Body.Close()
+			if p.StatusCode != 200 {
+				t.Fatalf("%x: %s", b, p.Status)
+			}
+		}
+	}
+	says(t, g.dial(t, "tcp").ask(ask1("88.111.1/t1", DefaultFlags)), Success)
+	u = g.dial(t, "udp")
+	u.send(AppendMessage(nil, ask1("88.111.1/t1", DefaultFlags)))
+	says(t, decodeWhole(t, u.packet()), Success)
+	until(t, "empty", func() bool { return g.Stats.Conns.Load() <= 1 && g.large.Load() == 0 && len(g.udpWork) == 0 && len(g.connWork) == 0 })
 }

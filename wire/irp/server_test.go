@@ -86,11 +86,15 @@ func newServerRig(t testing.TB, change func(*serverRig)) *serverRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := burst.Listen(netip.MustParseAddrPort("127.0.0.1:0"), burst.Options{})
+	g.tcp = netip.MustParseAddrPort(l.Addr().String())
+	c, err := burst.Listen(g.tcp, burst.Options{}) // one port for both, as everywhere
+	if err != nil {
+		c, err = burst.Listen(netip.MustParseAddrPort("127.0.0.1:0"), burst.Options{})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.tcp, g.udp = netip.MustParseAddrPort(l.Addr().String()), c.LocalAddr()
+	g.udp = c.LocalAddr()
 	serve(func() error { return g.ServeTCP(ctx, l) })
 	serve(func() error { return g.ServeUDP(ctx, c) })
 	t.Cleanup(func() {

@@ -49,7 +49,14 @@ func (s *Server) ServeUDP(ctx context.Context, c *burst.Conn) error {
 			if failed++; errors.Is(err, net.ErrClosed) || failed > 100 {
 				return problem.Wrap(err, problem.Unreachable, "udp %s cannot be read any more", "无法再读取 udp %s", c.LocalAddr())
 			}
-			continue // the system passes on what others on the way said; it ends with that
+			// It passes: the system is short of memory, or passes on what others on the way said.
+			t := time.NewTimer(time.Duration(failed) * time.Millisecond)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+			}
+			continue
 		}
 		failed = 0
 		u.burst(ctx, in[:n])
