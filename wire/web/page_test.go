@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -103,9 +104,16 @@ func TestEntryPage(t *testing.T) {
 }
 
 func TestRecordPage(t *testing.T) {
-	now := record.Secure
-	stale := false
-	w := open(t)
+	var now, stale atomic.Int32
+	now.Store(int32(record.Secure))
+	w := open(t, func(s *web.Server) {
+		inner := s.Resolver
+		s.Resolver = resolver(func(q record.Query) (record.Answer, error) {
+			a, err := inner.Resolve(t.Context(), q)
+			a.Trust, a.Stale = record.Trust(now.Load()), stale.Load() == 1
+			return a, err
+		})
+	})
 	w.book.Put(prefix+"/nasty",
 		text(1, "<script>alert(1)</script>", "<script>alert(2)</script>"),
 		text(2, "URL", "javascript:alert(3)"),
@@ -113,12 +121,6 @@ func TestRecordPage(t *testing.T) {
 		text(5, "BIN", "\x00\x01"), text(6, "LONG", strings.Repeat("长", 5000)),
 		text(7, record.TypeAdmin, string(record.AppendAdmin(nil, record.Admin{Perms: record.AllPerms, Ref: adminKey}))),
 		text(8, "LINK", "https://shop.example/a?b=1&c=\"<x>"), text(9, "DESC", "\"'><img src=x onerror=alert(4)>"))
-	inner := w.server.Resolver
-	w.server.Resolver = resolver(func(q record.Query) (record.Answer, error) {
-		a, err := inner.Resolve(t.Context(), q)
-		a.Trust, a.Stale = now, stale
-		return a, err
-	})
 	root, r := w.page("/"+prefix+"/nasty", 200)
 	if find(root, "img", "", "") != nil || strings.Contains(r.body, "<script") {
 		t.Error(r.body)
@@ -140,7 +142,8 @@ func TestRecordPage(t *testing.T) {
 	if len(r.body) > 60000 {
 		t.Errorf("%d bytes", len(r.body))
 	}
-	now, stale = record.Unsigned, true
+	now.Store(int32(record.Unsigned))
+	stale.Store(1)
 	if root, _ = w.page("/"+prefix+"/nasty", 200, "Accept-Language", "zh"); !strings.Contains(words(root), "未签名") || !strings.Contains(words(root), "旧应答") || !strings.Contains(words(root), "电子邮箱") {
 		t.Error(words(root))
 	}
