@@ -831,5 +831,7 @@ func TestServerGarbage(t *testing.T) {
 	u = g.dial(t, "udp")
 	u.send(AppendMessage(nil, ask1("88.111.1/t1", DefaultFlags)))
 	says(t, decodeWhole(t, u.packet()), Success)
-	until(t, "empty", func() bool { return g.Stats.Conns.Load() <= 1 && g.large.Load() == 0 && len(g.udpWork) == 0 && len(g.connWork) == 0 })
+	until(t, "empty", func() bool {
+		return g.Stats.Conns.Load() <= 1 && g.large.Load() == 0 && len(g.udpWork) == 0 && len(g.connWork) == 0
+	})
 }
