@@ -44,6 +44,7 @@ func TestResolveAsHandleNet(t *testing.T) {
 	ok := `{"responseCode":1,"handle":"` + prefix + `/probe","values":[` + probeValue + `]}`
 	both("/api/handles/"+prefix+"/probe", 200, ok)
 	both("/api/handles/"+prefix+"%2Fprobe", 200, ok)
+	both("/api/handles/VAA0881181001/probe", 200, strings.Replace(ok, prefix+"/probe", "VAA0881181001/probe", 1))
 	both("/api/handles/"+prefix+"/PROBE", 200, strings.Replace(ok, "/probe", "/PROBE", 1))
 	both("/api/handles/"+prefix+"/%E4%B8%AD%E6%96%87", 200, `{"responseCode":1,"handle":"`+prefix+`/中文","values":[{"index":1,"type":"名称","data":{"format":"string","value":"缸体"},"ttl":86400,"timestamp":"2026-11-22T15:10:27Z"}]}`)
 	both("/api/handles/"+prefix+"/none", 404, `{"responseCode":100,"handle":"`+prefix+`/none"}`)
@@ -452,7 +453,7 @@ func TestRegister(t *testing.T) {
 		t.Error("a refused line was written")
 	}
 	w.want(w.ask("POST", "https:///api/register", strings.Repeat("x", 3<<20), "Authorization", basic), 413, "*")
-	w.want(w.ask("POST", "https:///api/register", strings.Repeat("x\n", 1<<20), "X", "y"), 413, "*") // nobody's are read only so far
+	w.want(w.ask("POST", "https:///api/register", strings.Repeat("x\n", 1<<20), "X", "y"), 401, "*") // nobody's are read only so far
 	if r := w.ask("POST", "/api/register", `{"id":"`+prefix+`/three","values":[]}`); r.StatusCode != 200 || !strings.Contains(r.body, `"responseCode":402`) {
 		t.Error(r.Status, r.body)
 	}

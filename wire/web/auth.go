@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -185,7 +186,29 @@ func (s *Server) answer(ctx context.Context, p map[string]string, nonce []byte) 
 	if err != nil {
 		return record.Identity{}, err
 	}
+	leave, err := s.weigh(ctx)
+	if err != nil {
+		return record.Identity{}, err
+	}
+	defer leave()
 	return s.Auth.Authenticate(ctx, proof, nonce, cnonce)
+}
+
+// weigh waits for a place to check a proof, so that proofs made to take long to check leave time for questions.
+func (s *Server) weigh(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.proofs <- struct{}{}:
+		return func() { <-s.proofs }, nil
+	default:
+	}
+	wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	select {
+	case s.proofs <- struct{}{}:
+		return func() { <-s.proofs }, nil
+	case <-wait.Done():
+		return nil, problem.New(problem.Busy, "too many proofs of identity are being checked; try again in a moment", "正在验证的身份过多；请稍后再试")
+	}
 }
 
 func percentRef(text string) (record.Ref, error) {
@@ -507,6 +530,11 @@ func (s *Server) verify(c *call, who string) error {
 }
 
 func (s *Server) verifyHere(ctx context.Context, proof record.Proof, nonce, digest []byte) (bool, error) {
+	leave, err := s.weigh(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
 	if !strings.EqualFold(proof.Type, record.TypeSecKey) {
 		return false, problem.New(problem.Unsupported, "only proofs by HS_SECKEY are verified here; public keys can be resolved by anybody", "此处只验证 HS_SECKEY 证明；公钥可由任何人解析")
 	}

@@ -84,6 +84,9 @@ func (s *Server) register(c *call) error {
 	for n := 1; ; n++ {
 		text, err := readLine(in, s.Limits.Line)
 		if err != nil && err != io.EOF {
+			if c.by.IsAnonymous() {
+				return problem.New(problem.NeedAuth, "prove who you are before you send this much", "提交大量数据前请先证明身份")
+			}
 			return tooLong(err, limit, s.Limits.Line, answered)
 		}
 		if text = bytes.TrimSpace(text); len(text) > 0 {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/id"
@@ -26,8 +27,8 @@ import (
 )
 
 // Client asks and changes one server over HTTP: a Resolver, Registrar, Lister and Feed whose Identity is always the
-// client's own, whatever it is given. It understands servers of Handle.Net too, except for Write, paging behind a name and
-// the Feed. It is safe for concurrent use.
+// client's own, whatever it is given. With servers of Handle.Net it works too, each write a request of its own there, but
+// for listing behind a name and the Feed. It is safe for concurrent use.
 type Client struct {
 	Base string // https://127.0.0.1:8443, or http://… to ask what anybody may ask
 
@@ -47,6 +48,7 @@ type Client struct {
 	http    *http.Client
 	mu      sync.Mutex
 	session string
+	single  atomic.Bool // the server knows no /api/register
 }
 
 var (
@@ -507,7 +509,14 @@ func (c *Client) Write(ctx context.Context, _ record.Identity, writes []record.W
 			body = appendWrite(body, &writes[n])
 			n++
 		}
-		rs, err := c.writeChunk(ctx, writes[:n], body)
+		var rs []record.Result
+		var err error
+		if !c.single.Load() {
+			rs, err = c.writeChunk(ctx, writes[:n], body)
+		}
+		if c.single.Load() {
+			rs, err = c.writeSingly(ctx, writes[:n])
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -526,6 +535,10 @@ func (c *Client) writeChunk(ctx context.Context, writes []record.Write, body []b
 	resp, b, err := c.do(ctx, 2*c.Timeout, http.MethodPost, "/api/register", linesHead, body)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusNotFound {
+		c.single.Store(true)
+		return nil, nil
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, c.problem(resp, b)
@@ -546,6 +559,95 @@ func (c *Client) writeChunk(ctx context.Context, writes []record.Write, body []b
 		return nil, problem.New(problem.Unreachable, "%s did not tell what came of every write; send them again", "%s 没有答复每一条写入；请重新提交", c.Base)
 	}
 	return rs, nil
+}
+
+// writeSingly does each write by a request of its own, as every server of this interface takes them. What cannot be known
+// of one ends the call.
+func (c *Client) writeSingly(ctx context.Context, writes []record.Write) ([]record.Result, error) {
+	rs := make([]record.Result, len(writes))
+	for i := range writes {
+		v, err := c.writeOne(ctx, &writes[i])
+		switch problem.KindOf(err) {
+		case problem.Unreachable, problem.Canceled, problem.Busy, problem.ReadOnly, problem.Full:
+			return nil, err
+		}
+		rs[i] = record.Result{ID: writes[i].ID, Err: err}
+		if err == nil && v.IsValid() {
+			rs[i].ID = v
+		}
+	}
+	return rs, nil
+}
+
+func (c *Client) writeOne(ctx context.Context, w *record.Write) (id.ID, error) {
+	path := "/api/handles/" + url.PathEscape(spell(w.ID))
+	p := url.Values{}
+	method, body := http.MethodPut, []byte(nil)
+	switch w.Op {
+	case record.Create:
+		p.Set("overwrite", strconv.FormatBool(w.Overwrite))
+		if w.Mint {
+			p.Set("mintNewSuffix", "true")
+			if w.ID.IsPrefix() {
+				path += "%2F"
+			}
+		}
+	case record.Add:
+		p.Set("overwrite", strconv.FormatBool(w.Overwrite))
+		p.Set("index", "various")
+	case record.Modify:
+		// Here a value that is not there would be added: so first it is looked for.
+		if err := c.has(ctx, w); err != nil {
+			return id.ID{}, err
+		}
+		p.Set("overwrite", "true")
+		p.Set("index", "various")
+	case record.Delete:
+		method = http.MethodDelete
+	case record.Remove:
+		method = http.MethodDelete
+		for _, i := range w.Indexes {
+			p.Add("index", strconv.FormatUint(uint64(i), 10))
+		}
+	case record.Home, record.Unhome:
+		path = "/api/prefixes/" + url.PathEscape(w.ID.String())
+		method = http.MethodPost
+		if w.Op == record.Unhome {
+			method = http.MethodDelete
+		}
+	}
+	var head http.Header
+	if method == http.MethodPut {
+		head = http.Header{"Content-Type": {"application/json"}}
+		body = append(record.AppendValuesJSON([]byte(`{"values":`), w.Values), '}')
+	}
+	_, a, err := c.call(ctx, method, path+"?"+p.Encode(), head, body)
+	if err != nil {
+		return id.ID{}, err
+	}
+	if a.code != success {
+		return id.ID{}, problem.New(kindOf("", a.code), "%s", "%s", a.message)
+	}
+	v, _ := id.ParseHandle(a.handle)
+	return v, nil
+}
+
+// has is the error that w, which changes values, meets when one of them is not there.
+func (c *Client) has(ctx context.Context, w *record.Write) error {
+	q := record.Query{ID: w.ID, Authoritative: true}
+	for _, v := range w.Values {
+		q.Indexes = append(q.Indexes, v.Index)
+	}
+	a, err := c.Resolve(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, i := range q.Indexes {
+		if !slices.ContainsFunc(a.Values, func(v record.Value) bool { return v.Index == i }) {
+			return problem.New(problem.NoValues, "%s has no value %d to change", "%s 没有可修改的值 %d", w.ID, i)
+		}
+	}
+	return nil
 }
 
 func parseOutcome(b []byte) (number int, res record.Result, err error) {

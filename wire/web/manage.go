@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
@@ -229,7 +230,7 @@ func (c *call) stream(fetch func(after string, n int) ([]string, error), after s
 			head["Content-Type"] = jsonType
 			head.Set("Cache-Control", "no-store")
 			streaming = true
-			http.NewResponseController(c.w).SetWriteDeadline(c.s.Now().Add(c.s.Limits.Request))
+			http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.s.Limits.Request))
 			if _, err := c.w.Write(c.out); err != nil {
 				return nil
 			}

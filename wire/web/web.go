@@ -30,6 +30,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -67,6 +68,7 @@ type Server struct {
 	once     sync.Once
 	appender record.Appender
 	sessions sessions
+	proofs   chan struct{} // places for checking proofs, which may take a processor's time
 	stop     chan struct{} // closed when the server shuts down
 }
 
@@ -117,6 +119,7 @@ func (s *Server) start() {
 		}
 		s.appender, _ = s.Resolver.(record.Appender)
 		s.sessions.init(s.Limits.Sessions, s.Limits.Session, s.Rand)
+		s.proofs = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 		s.stop = make(chan struct{})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -176,6 +177,27 @@ func TestDoorsBySecretKey(t *testing.T) {
 		any := w.client(nobody, func(c *web.Client) { c.Base = "http://" + w.addr })
 		return recordtest.Doors{Resolver: c, Registrar: c, Lister: c, Feed: c, AnybodyResolver: any, AnybodyRegistrar: any,
 			Admin: record.Identity{Ref: adminSec}, Prefix: prefix, Homes: true}
+	})
+}
+
+// TestDoorsWithoutBulk is the same with a server that has only what Handle.Net's have.
+func TestDoorsWithoutBulk(t *testing.T) {
+	recordtest.Run(t, func(t *testing.T) recordtest.Doors {
+		w := open(t)
+		inner := w.server.Handler()
+		plain := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/register" {
+				r.URL.Path = "/api/unknown"
+			}
+			inner.ServeHTTP(rw, r)
+		}))
+		plain.TLS = &tls.Config{Certificates: []tls.Certificate{w.server.Certificate}}
+		plain.StartTLS()
+		t.Cleanup(plain.Close)
+		c := w.client(func(c *web.Client) { c.Base = plain.URL })
+		any := w.client(nobody, func(c *web.Client) { c.Base = plain.URL })
+		return recordtest.Doors{Resolver: c, Registrar: c, Lister: c, AnybodyResolver: any, AnybodyRegistrar: any,
+			Admin: record.Identity{Ref: adminKey}, Prefix: prefix, Homes: true}
 	})
 }
 
