@@ -311,6 +311,17 @@ func BenchmarkAppendPublic(b *testing.B) {
 	}
 }
 
+func BenchmarkResolveCached(b *testing.B) {
+	r := open(b, country(true), nil)
+	q := record.Query{ID: id.MustParse("88.118.1001/ENG-42"), PublicOnly: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Resolve(context.Background(), q); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkColdSecure(b *testing.B) {
 	w := country(true)
 	w.put("88.118.1001/X", val(1, "URL", "https://a.example/"))

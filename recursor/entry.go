@@ -21,7 +21,8 @@ type entry struct {
 	refreshing      atomic.Bool
 	hits            atomic.Uint32
 
-	absent bool // there is no record; values is empty
+	absent bool  // there is no record; values is empty
+	gone   error // what is then said, made once
 	name   id.ID
 	values []record.Value // all that anybody may read, as it came
 	plain  []record.Value // the same without the signature that was made for Certify
@@ -95,7 +96,7 @@ func (e *entry) weight(key string) uint32 {
 func (e *entry) answer(q *record.Query) (record.Answer, error) {
 	a := record.Answer{Trust: e.trust, Primary: e.primary, Certified: e.certified, Source: e.source, Expires: time.Unix(e.expires, 0)}
 	if e.absent {
-		return a, absence(e.name)
+		return a, e.gone
 	}
 	from := e.plain
 	if q.Certify || len(e.values) != len(e.plain) && asksSignature(q) {

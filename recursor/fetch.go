@@ -22,7 +22,7 @@ func (r *Recursor) fetch(a asker, name id.ID, h how) (*entry, error) {
 	case none != nil:
 		// Nobody answers for the prefix, so there is nothing under it. That is remembered under the prefix alone: else
 		// made-up names would fill the cache.
-		e := &entry{name: name, absent: true, trust: none.trust, primary: none.primary, source: none.source}
+		e := &entry{name: name, absent: true, trust: none.trust, primary: none.primary, source: none.source, gone: absence(name)}
 		e.expires = none.expires
 		e.stored = none.expires
 		return e, nil
@@ -250,6 +250,9 @@ func (r *Recursor) none(name id.ID, absent bool, t *try, an *record.Answer, by *
 	e.signed = by.trust == record.Secure
 	e.stored = now.Unix()
 	e.expires = e.stored + int64(r.c.NegativeTTL/time.Second)
+	if absent {
+		e.gone = absence(name)
+	}
 	e.seal(-1)
 	return e
 }

@@ -107,7 +107,10 @@ func (r *Recursor) lookup(s *search, name id.ID, b *budget, depth int) (e *entry
 	if name.IsPrefix() {
 		name = id.PrefixRecord(name.Prefix())
 	}
-	a := asker{ctx: s.ctx, budget: b, depth: depth, steps: &s.steps}
+	a := asker{ctx: s.ctx, budget: b, depth: depth}
+	if s.q.Trace {
+		a.steps = &s.steps
+	}
 	h := how{authoritative: s.q.Authoritative, depth: s.q.Depth}
 	if !s.q.PublicOnly {
 		// Only the node that keeps the record knows whether something hidden was asked for.
@@ -147,7 +150,9 @@ func (r *Recursor) get(a asker, name id.ID, h how) (*entry, state, error) {
 		if old.absent {
 			r.stats.negative.Add(1)
 		}
-		a.steps.add(old.step(began, 0))
+		if a.steps != nil {
+			a.steps.add(old.step(began, 0))
+		}
 		r.touch(old, began.Unix())
 		return old, kept, nil
 	}

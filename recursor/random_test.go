@@ -170,7 +170,7 @@ func randomWorld(t *rapid.T) {
 		default:
 			name = rapid.SampledFrom(names).Draw(t, "name")
 		}
-		q := record.Query{ID: id.MustParse(name), PublicOnly: true, Trace: true}
+		q := record.Query{ID: id.MustParse(name), PublicOnly: true, Trace: rapid.Bool().Draw(t, "trace")}
 		if rapid.IntRange(0, 3).Draw(t, "filter") == 0 {
 			q.Types = []string{"URL"}
 		}

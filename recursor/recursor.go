@@ -226,6 +226,32 @@ func (r *Recursor) Resolve(ctx context.Context, q record.Query) (record.Answer, 
 		return record.Answer{}, problem.New(problem.BadID, "an identifier is empty; write prefix/suffix, as in 88.118.1001/ENG-42",
 			"标识为空；请写成 前缀/后缀，例如 88.118.1001/ENG-42")
 	}
+	if r.c.Local == nil && q.PublicOnly && !q.Authoritative && !q.Trace {
+		if a, err, ok := r.quick(&q); ok {
+			return a, err
+		}
+	}
+	return r.search(ctx, q)
+}
+
+// quick answers from the cache what needs no search: no other name to follow, nothing to fetch.
+func (r *Recursor) quick(q *record.Query) (record.Answer, error, bool) {
+	e, ok := r.answers.GetIfPresent(q.ID.String())
+	now := r.c.Now().Unix()
+	if !ok || now >= e.expires || !e.ready && !e.absent || q.Certify && !e.signed || q.Depth > record.MaxDepth {
+		return record.Answer{}, nil, false
+	}
+	r.stats.hits.Add(1)
+	if e.absent {
+		r.stats.negative.Add(1)
+	}
+	r.touch(e, now)
+	a, err := e.answer(q)
+	a.Source, a.Primary = "cache", false
+	return a, err, true
+}
+
+func (r *Recursor) search(ctx context.Context, q record.Query) (record.Answer, error) {
 	s := &search{r: r, ctx: ctx, q: &q, began: r.c.Now()}
 	a, err := s.run()
 	if q.Trace {

@@ -384,7 +384,9 @@ func (s *stage) settle() {
 func (s *stage) ask(b block, args []string) {
 	s.start()
 	plain, with := s.opts(args[1:], "type", "index", "clients", "depth", "patience")
-	q := record.Query{ID: id.MustParse(args[0]), PublicOnly: true, Trace: true, Types: with["type"]}
+	q := record.Query{ID: id.MustParse(args[0]), PublicOnly: true, Types: with["type"]}
+	// Without a trace an answer may come a quicker way; FUJIE_TRACE=1 shows the way of those that go wrong.
+	q.Trace = os.Getenv("FUJIE_TRACE") != "" || slices.ContainsFunc(b.below, func(b block) bool { return b.words[0] == "path" })
 	for _, i := range with["index"] {
 		q.Indexes = append(q.Indexes, uint32(s.num(i)))
 	}
