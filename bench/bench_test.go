@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -625,6 +626,24 @@ func TestBoundedLoadIsNoted(t *testing.T) {
 	r.bounded(1)
 	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "limit of quick") {
 		t.Errorf("%q", r.Notes)
+	}
+}
+
+func TestProcessesAreWeighed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems do not say")
+	}
+	for ownCPU() < 20*time.Millisecond { // until there is something to see
+		jsonAnswer(1)
+	}
+	if r := residentOf(os.Getpid()); r < 1<<20 {
+		t.Errorf("%d bytes resident", r)
+	}
+	if c := cpuOf(os.Getpid()); c <= 0 {
+		t.Errorf("%v of processor time", c)
+	}
+	if r, c := residentOf(1<<30), cpuOf(1<<30); r != 0 || c != 0 {
+		t.Errorf("a process that is not there: %d bytes, %v", r, c)
 	}
 }
 

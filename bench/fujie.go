@@ -343,7 +343,7 @@ func large(ctx context.Context, h *Host, r *Report) error {
 			if err := rest(ctx, h.restFor()); err != nil {
 				return err
 			}
-			idle = append(idle, float64(p.stat().resident)/(1<<20))
+			idle = append(idle, float64(residentOf(p.pid()))/(1<<20))
 			t := n.udp(h)
 			if err := t.check(ctx, h.Large); err != nil {
 				return err
@@ -351,7 +351,7 @@ func large(ctx context.Context, h *Host, r *Report) error {
 			if _, err := (Load{Clients: 32, Window: 16, Names: h.Large, Turn: h.Turn}).RunUDP(ctx, t.Addr, t.Proto); err != nil {
 				return err
 			}
-			asked = append(asked, float64(p.stat().resident)/(1<<20))
+			asked = append(asked, float64(residentOf(p.pid()))/(1<<20))
 			return nil
 		}()
 		if err != nil {

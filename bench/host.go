@@ -166,23 +166,15 @@ func (p *Process) Wait(ctx context.Context) (string, error) {
 	return p.out.String(), nil
 }
 
-func (p *Process) stat() procStat { return statOrNone(p.cmd.Process.Pid) }
-
-// stat is of the process that answers.
-func (s *Server) stat() procStat {
+// pid is of the process that answers.
+func (s *Server) pid() int {
 	if s.Pid != 0 {
-		return statOrNone(s.Pid)
+		return s.Pid
 	}
-	return s.Process.stat()
+	return s.Process.pid()
 }
 
-func statOrNone(pid int) procStat {
-	s, err := statOf(pid)
-	if err != nil {
-		return procStat{}
-	}
-	return s
-}
+func (p *Process) pid() int { return p.cmd.Process.Pid }
 
 // tail keeps the last 4 kB that were written.
 type tail struct {

@@ -79,42 +79,54 @@ func startOn(cmd *exec.Cmd, cpus []int) error {
 	return err
 }
 
-// procStat is what the system says about a process.
-type procStat struct {
-	cpu      time.Duration // user and system
-	resident uint64        // bytes
-}
-
-// statOf sums a process and its children, because some servers answer from a child.
-func statOf(pid int) (procStat, error) {
-	var s procStat
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return s, err
-	}
-	// The second field is the name in parentheses, which may hold anything; the third follows the last one.
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(f) < 22 {
-		return s, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(f))
-	}
-	user, _ := strconv.ParseUint(f[11], 10, 64)
-	system, _ := strconv.ParseUint(f[12], 10, 64)
-	pages, _ := strconv.ParseUint(f[21], 10, 64)
-	s.cpu = time.Duration(user+system) * (time.Second / 100) // USER_HZ is 100 on every Linux that Go runs on
-	s.resident = pages * uint64(os.Getpagesize())
+// family calls f for a process and its children, because some servers answer from a child.
+func family(pid int, f func(pid int)) {
+	f(pid)
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	for _, t := range tasks {
 		kids, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
 		for _, k := range strings.Fields(string(kids)) {
 			if kid, err := strconv.Atoi(k); err == nil {
-				if ks, err := statOf(kid); err == nil {
-					s.cpu += ks.cpu
-					s.resident += ks.resident
-				}
+				family(kid, f)
 			}
 		}
 	}
-	return s, nil
+}
+
+// cpuOf is the processor time of a process and its children so far; 0 when it is gone.
+func cpuOf(pid int) (sum time.Duration) {
+	family(pid, func(pid int) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return
+		}
+		// The second field is the name in parentheses, which may hold anything; the third follows the last one.
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		if len(f) < 13 {
+			return
+		}
+		user, _ := strconv.ParseUint(f[11], 10, 64)
+		system, _ := strconv.ParseUint(f[12], 10, 64)
+		sum += time.Duration(user+system) * (time.Second / 100) // USER_HZ is 100 on every Linux that Go runs on
+	})
+	return sum
+}
+
+// residentOf is the memory of a process and its children in bytes, what they share counted once; 0 when it is gone.
+func residentOf(pid int) (sum uint64) {
+	family(pid, func(pid int) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			return
+		}
+		for line := range strings.Lines(string(b)) {
+			if v, ok := strings.CutPrefix(line, "Pss:"); ok {
+				kb, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+				sum += kb << 10
+			}
+		}
+	})
+	return sum
 }
 
 // ownCPU is the processor time of this process, without its children.

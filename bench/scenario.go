@@ -187,7 +187,7 @@ func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, asked *atomic.U
 		l.Once = asked
 		defer func() { asked.Store(l.Names) }()
 	}
-	before, loadBefore := s.stat().cpu, ownCPU()
+	before, loadBefore := cpuOf(s.pid()), ownCPU()
 	began := time.Now()
 	var o *Outcome
 	var err error
@@ -199,7 +199,7 @@ func (sc Scenario) turn(ctx context.Context, h *Host, s *Server, asked *atomic.U
 	if err != nil {
 		return turnOf{}, err
 	}
-	took, cpu := time.Since(began), s.stat().cpu-before
+	took, cpu := time.Since(began), cpuOf(s.pid())-before
 	out := turnOf{Outcome: o, cpu: float64(cpu) / float64(took), load: float64(ownCPU()-loadBefore) / float64(took)}
 	if cpu > 0 {
 		out.each = float64(o.All) / cpu.Seconds()
@@ -223,7 +223,7 @@ func (sc Scenario) profile(ctx context.Context, h *Host, s *Server, asked *atomi
 }
 
 func row(s *Server, turns []turnOf) Row {
-	out := Row{Subject: s.Subject.Name, Resident: s.stat().resident}
+	out := Row{Subject: s.Subject.Name, Resident: residentOf(s.pid())}
 	var p50, p90, p99, cpu, load, each []float64
 	for _, t := range turns {
 		out.Rates = append(out.Rates, t.Rate())
