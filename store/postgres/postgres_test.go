@@ -279,3 +279,14 @@ func TestOpenExplains(t *testing.T) {
 		t.Error("without its table:", err)
 	}
 }
+
+func Benchmark(b *testing.B) {
+	srv := postgrestest.Start(b)
+	storetest.Bench(b, func(t testing.TB) store.Store {
+		s, err := postgres.Open(context.Background(), fresh(t, srv), postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
