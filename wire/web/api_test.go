@@ -193,6 +193,21 @@ func TestChangesAsHandleNet(t *testing.T) {
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
+// TestOtherSites sends what a hostile page can make a browser send, whose user once gave it a password.
+func TestOtherSites(t *testing.T) {
+	w := open(t)
+	probe(w)
+	line := `{"id":"` + prefix + `/csrf","values":[]}`
+	w.want(w.ask("POST", "https:///api/register", line, "Authorization", basic, "Origin", "https://evil.example", "Content-Type", "text/plain"), 403, "*")
+	w.want(w.ask("POST", "https:///api/prefixes/0.NA/88.7", "", "Authorization", basic, "Origin", "null"), 403, "*")
+	w.want(w.ask("GET", "/api/handles/"+prefix+"/csrf", ""), 404, "*")
+	w.want(w.ask("POST", "https:///api/register", line, "Authorization", basic, "Origin", "https://"+w.addr), 200, "*")
+	r := w.ask("GET", "https:///api/handles/"+prefix+"/mixed?callback=steal", "", "Authorization", basic, "Origin", "https://evil.example")
+	if strings.HasPrefix(r.body, "steal") || r.Header.Get("Content-Type") != "application/json;charset=utf-8" || r.Header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Error(r.Header, r.body)
+	}
+}
+
 func TestLists(t *testing.T) {
 	w := open(t)
 	for i := range 12 {

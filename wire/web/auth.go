@@ -64,6 +64,10 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 		return record.Identity{}, noAuth()
 	}
 	scheme, rest, _ := strings.Cut(h, " ")
+	if c.r.Method == http.MethodPost && !strings.EqualFold(scheme, "Handle") && crossSite(c.r) {
+		// A browser adds passwords and certificates to what any page makes it POST.
+		return record.Identity{}, problem.New(problem.Forbidden, "a page of another site cannot use your password or certificate; open a session", "其他网站的页面不能使用您的密码或证书；请使用会话")
+	}
 	switch {
 	case h == "":
 		// A browser may send a certificate that has nothing to do with identifiers.
@@ -87,6 +91,16 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 		return s.bySession(c, p)
 	}
 	return record.Identity{}, problem.New(problem.BadCredential, "the scheme of Authorization is not known; Basic and Handle are", "Authorization 的方式未知；可用 Basic 和 Handle")
+}
+
+// crossSite reports whether a page of another origin made a browser send the request.
+func crossSite(r *http.Request) bool {
+	o := r.Header.Get("Origin")
+	if o == "" {
+		return false
+	}
+	u, err := url.Parse(o)
+	return err != nil || u.Host != r.Host
 }
 
 func (s *Server) certificate(c *call, cert *x509.Certificate) (record.Identity, error) {

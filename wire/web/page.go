@@ -25,11 +25,12 @@ import (
 // What a person gets under /{identifier}:
 //
 //	Accept names JSON before HTML   the JSON of /api/handles/{identifier}
-//	?noredirect                     the page, or the JSON where no HTML is taken
-//	the record has an address       302 to it: 10320/loc first, else the first URL value; http and https only
-//	else                            the page, or the JSON where no HTML is taken
+//	Accept names HTML: a browser    the page, with a way on to the record's address if it has one
+//	neither                         302 to the record's address if it has one, else the JSON
+//	?redirect, ?noredirect          302, or not, whoever asks; Server.Redirect makes the first the rule, as at hdl.handle.net
 //
-// The address is the record's alone: nothing in the request is ever made part of it.
+// So a person sees who vouches for what before they go anywhere, and programs find what a redirecting proxy gives them.
+// The address is that of 10320/loc, else that of the first URL value; http and https only. It is the record's alone: nothing in the request is ever made part of it.
 
 //go:embed page.html
 var pageText string
@@ -61,6 +62,7 @@ type view struct {
 	Hint   string
 	Found  bool
 	Alias  string
+	Go     string // where the record sends people
 	Trust  string // class
 	Said   string // of the trust
 	Source string
@@ -144,6 +146,9 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, name string, que
 	html, preferJSON := accepts(r.Header.Get("Accept"))
 	w.Header().Set("Vary", "Accept, Accept-Language")
 	_, stay := query["noredirect"]
+	if _, on := query["redirect"]; html && !on && !s.Redirect {
+		stay = true
+	}
 	if preferJSON || stay && !html {
 		if preferJSON && s.fast(w, r, name) {
 			return
@@ -162,8 +167,9 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, name string, que
 		a, err = s.follow(ctx, record.Query{ID: asked, As: name, PublicOnly: true}, !ignore, v)
 		tell(w.Header(), &a)
 	}
-	if !stay && err == nil {
-		if to := s.address(a.Values, query); to != "" {
+	if err == nil {
+		to := s.address(a.Values, query)
+		if v.Go = to; to != "" && !stay {
 			w.Header().Set("Location", to)
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.Header().Set("Content-Security-Policy", policy)
@@ -342,6 +348,7 @@ func (s *Server) view(r *http.Request, lang problem.Lang) *view {
 	q := r.URL.Query()
 	q.Set("lang", other)
 	if r.URL.Path != "/" {
+		q.Del("redirect")
 		q.Set("noredirect", "")
 	}
 	v.Other = "?" + q.Encode()

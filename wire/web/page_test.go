@@ -197,6 +197,14 @@ func TestRedirects(t *testing.T) {
 		}
 	}
 	p := "/" + prefix
+	// a browser gets the page, with the way on, and goes on at once where that is the rule
+	root, _ := w.page(p+"/one", 200)
+	if a := find(root, "a", "class", "go"); a == nil || find(root, "a", "href", "https://a.example/%E8%B7%AF?x=1#f") != a {
+		t.Error("the page shows no way on")
+	}
+	to(p+"/one?redirect", firefox, "https://a.example/%E8%B7%AF?x=1#f")
+	to(p+"/one?redirect", "*/*", "https://a.example/%E8%B7%AF?x=1#f")
+	w = open(t, func(s *web.Server) { s.Redirect, s.Resolver = true, b })
 	to(p+"/one", firefox, "https://a.example/%E8%B7%AF?x=1#f")
 	to(p+"/query", firefox, "https://a.example/?q=a%20b%22%3C%E4%B8%AD%3E&r=%20")
 	to(p+"/one", "*/*", "https://a.example/%E8%B7%AF?x=1#f")

@@ -195,7 +195,8 @@ func (c *call) done(status int) {
 			out = b.Bytes()
 		}
 	}
-	if name := c.query.Get("callback"); name != "" {
+	// Nobody's page shall read, by a script element, what the browser's password or certificate opens.
+	if name := c.query.Get("callback"); name != "" && c.by.IsAnonymous() {
 		kind = scriptType
 		out = append(append(append([]byte(scrub(name)), '('), out...), ')', ';')
 	}

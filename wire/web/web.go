@@ -14,7 +14,7 @@
 //
 // and beside it: POST /api/register (many writes in one request), GET /api/feed (what changed), GET /healthz, POST of
 // application/x-hdl-message under any path (the Handle protocol in HTTP), GET / (a page to enter a code) and
-// GET /{identifier} (a redirect, a page or JSON).
+// GET /{identifier} (a page, a redirect or JSON).
 //
 // HTTP and HTTPS share one port: the first byte of a connection tells. Whoever reads the network sees what is asked over
 // plain HTTP, so nobody can prove who they are there.
@@ -59,7 +59,12 @@ type Server struct {
 	// server in sessions. Browsers do not take Ed25519 in TLS: for them a P-256 certificate is made beside such a one.
 	Certificate tls.Certificate
 
-	Name   string // what people see as this node's name
+	Name string // what people see as this node's name
+
+	// Redirect sends browsers on to the address in a record at once, as the proxies of Handle.Net do. Else they get the
+	// page, which says what is known of the record and shows the way on.
+	Redirect bool
+
 	Limits Limits
 	Log    *slog.Logger     // slog.Default when nil; requests are not logged, what goes wrong inside is
 	Now    func() time.Time // time.Now when nil

@@ -9,14 +9,14 @@ import (
 
 // words is everything a page says, in one language.
 type words struct {
-	Title, Enter, Example, LookUp, OtherLang                                                               string
-	NotFound, NotFoundHint, NotHere, NotHereHint, Bogus, BogusHint, Away, AwayHint, Broken                 string
-	NothingPublic, Referred, Identifier, Printed, Origin, Source, FromStore, FromCache, StaleAs            string
-	What, Value, Index, Changed, Keep, Until, System, SystemHint, AsJSON, Alias, Node, Scan, Colon, Keeper string
-	Trust                                                                                                  map[record.Trust]string
-	Labels                                                                                                 map[string]string
-	split                                                                                                  bool // names of types are English words written together
-	units                                                                                                  [4]string
+	Title, Enter, Example, LookUp, OtherLang                                                                     string
+	NotFound, NotFoundHint, NotHere, NotHereHint, Bogus, BogusHint, Away, AwayHint, Broken                       string
+	NothingPublic, Referred, Identifier, Printed, Origin, Source, FromStore, FromCache, StaleAs                  string
+	What, Value, Index, Changed, Keep, Until, System, SystemHint, AsJSON, Alias, Node, Scan, Colon, Keeper, GoOn string
+	Trust                                                                                                        map[record.Trust]string
+	Labels                                                                                                       map[string]string
+	split                                                                                                        bool // names of types are English words written together
+	units                                                                                                        [4]string
 }
 
 // label is what people call a type; the type itself when they have no other word.
@@ -78,7 +78,7 @@ var english = words{
 	Identifier: "Identifier", Printed: "Printed on goods as", Origin: "Is it true?", Source: "Answer from", FromStore: "this node, which keeps the record", FromCache: "this node's memory of an earlier answer",
 	StaleAs: "Every service that keeps this record is away. What you see is an older answer, past its lifetime.",
 	What:    "What", Value: "Value", Index: "Index", Changed: "Changed", Keep: "May be kept for", Until: "until", System: "Technical values", SystemHint: "keys, administrators and signatures of the record",
-	AsJSON: "As JSON", Alias: "This is another name of", Node: "Node", Colon: ": ",
+	AsJSON: "As JSON", Alias: "This is another name of", Node: "Node", Colon: ": ", GoOn: "Go to its web page",
 	Keeper: "From its source: this node itself keeps the record. Ask a recursive node to have the signatures above it checked too.",
 	Trust: map[record.Trust]string{
 		record.Secure:    "Verified: every signature from the root of the system to this answer holds. It is what its keeper registered.",
@@ -102,7 +102,7 @@ var chinese = words{
 	Identifier: "标识", Printed: "印刷形式", Origin: "是否可信", Source: "应答来自", FromStore: "本节点（保存该记录）", FromCache: "本节点先前缓存的应答",
 	StaleAs: "保存该记录的所有服务都无法访问，以下是已过有效期的旧应答。",
 	What:    "项目", Value: "内容", Index: "索引", Changed: "更新时间", Keep: "可缓存", Until: "至", System: "技术信息", SystemHint: "记录的密钥、管理员和签名",
-	AsJSON: "JSON 格式", Alias: "这是另一名称，指向", Node: "节点", Colon: "：",
+	AsJSON: "JSON 格式", Alias: "这是另一名称，指向", Node: "节点", Colon: "：", GoOn: "前往其网页",
 	Keeper: "直接来自源头：本节点就是该记录的保存者。如需一并检验其上各级签名，请向递归节点查询。",
 	Trust: map[record.Trust]string{
 		record.Secure:    "已验证：从体系根到本应答的每一级签名都成立，内容与登记者所登记的一致。",
