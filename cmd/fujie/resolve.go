@@ -66,6 +66,7 @@ func (c *resolveCmd) Run(e *env) error {
 		}
 		return c.show(e, q, answer, err)
 	}
+	client.AskTrust = true
 	answer, err = c.ask(ctx, client, q)
 	return c.show(e, q, answer, err)
 }
@@ -168,7 +169,7 @@ func (c *resolveCmd) show(e *env, q record.Query, a record.Answer, err error) er
 		return err
 	}
 	printValues(e, a.Values)
-	e.print("%s: %s", "%s：%s", q.Name(), e.trust(a))
+	e.print("%s: %s", "%s：%s", q.Name(), e.trust(a, c.Verify || c.Trace))
 	return nil
 }
 
@@ -183,13 +184,15 @@ func (c *resolveCmd) steps(e *env, a record.Answer) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// trust is what is known of an answer, in words.
-func (e *env) trust(a record.Answer) string {
+// trust is what is known of an answer, in words; here tells whether its signatures were checked by this program.
+func (e *env) trust(a record.Answer, here bool) string {
 	var s string
-	switch a.Trust {
-	case record.Secure:
+	switch {
+	case a.Trust == record.Secure && !here:
+		s = e.say("found; %s says that every signature holds (--verify checks it here)", "已找到；%s 称其签名均成立（--verify 可在本地校验）", a.Source)
+	case a.Trust == record.Secure:
 		s = e.say("secure, every signature from the root's key holds", "可信：自根密钥起的每个签名均成立")
-	case record.Unsigned:
+	case a.Trust == record.Unsigned:
 		s = e.say("unsigned, an authority on the way signs nothing", "未签名：途中有机构未签名")
 	default:
 		s = e.say("found (nobody checked its signatures; --verify does)", "已找到（未校验签名；可用 --verify）")

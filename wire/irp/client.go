@@ -43,6 +43,9 @@ type Client struct {
 	Iterative bool
 	// Chinese speaks the dialect of the Chinese identifier system: one more field behind every resolution request.
 	Chinese bool
+	// AskTrust asks recursive nodes whether they checked the chain of signatures and found it to hold. Answer.Trust then
+	// repeats their word, which is as good as they are.
+	AskTrust bool
 	// Suggest is the version to speak at most. Default Latest.
 	Suggest Version
 	// Dial replaces the network's dialer, for "udp" and "tcp".
@@ -447,6 +450,9 @@ func (c *Client) flags(q *record.Query) Flags {
 	if !c.Iterative {
 		f |= Recursive
 	}
+	if c.AskTrust {
+		f |= TrustedQuery
+	}
 	if q.Authoritative {
 		f |= Authoritative
 	} else {
@@ -523,6 +529,9 @@ func (c *Client) answer(r *response, q *record.Query, at record.Endpoint) (recor
 			return a, problem.New(problem.Bogus, "%s answers for %q, which was not asked", "%s 应答了并未询问的 %q", at, clipText(name))
 		}
 		a.Values = vs
+		if c.AskTrust && r.Flags&TrustedResult != 0 {
+			a.Trust = record.Secure
+		}
 		return a, nil
 	case ServiceReferral, PrefixReferral:
 		if r.Code == PrefixReferral && !r.Version.AtLeast(2, 5) {

@@ -67,6 +67,8 @@ const (
 	MintSuffix     Flags = 0x00200000 // MINT
 	NoReferral     Flags = 0x00100000 // DNRF
 	RecursiveAuth  Flags = 0x00000004 // Chinese dialect: carry the asker's identity to the server referred to
+	TrustedQuery   Flags = 0x00000002 // Chinese dialect: tell whether the chain of signatures was checked and holds
+	TrustedResult  Flags = 0x00000001 // Chinese dialect: it was, and it does; the server's word, not a proof
 
 	// DefaultFlags is what deployed clients send.
 	DefaultFlags = Recursive | CacheOK | PublicOnly

@@ -37,6 +37,7 @@ func (r *request) resolve(ctx context.Context) error {
 		Certify: r.Flags&Certified != 0, NoReferral: r.Flags&NoReferral != 0, Depth: int(r.Recursion)}
 	ans, err := r.s.Resolver.Resolve(ctx, q)
 	r.fromPrimary = r.s.Recursive && ans.Primary && q.Authoritative
+	r.trusted = ans.Trust == record.Secure
 	switch {
 	case err != nil:
 		return r.fail(err)

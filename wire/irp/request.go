@@ -60,6 +60,7 @@ type request struct {
 	remember func([]byte) // is told the answer before it goes; nil mostly
 
 	fromPrimary bool // a recursive server's answer came from a primary
+	trusted     bool // the chain of the answer's signatures holds
 }
 
 // serve answers one whole message in clear or encrypted. It returns an error when nothing more should be expected of
@@ -324,8 +325,11 @@ func (r *request) replyPart(code Code, body []byte, more bool) error {
 func (r *request) answer(code Code) *Message {
 	m := &Message{
 		Envelope: Envelope{Version: r.speak, Suggested: Latest, Session: r.Session, Request: r.id},
-		Header: Header{Op: r.Op, Code: code, Flags: r.Flags &^ (Continuous | Authoritative | RequestDigest),
+		Header: Header{Op: r.Op, Code: code, Flags: r.Flags &^ (Continuous | Authoritative | RequestDigest | TrustedResult),
 			SiteSerial: UnknownSite, Recursion: r.Recursion, Expires: uint32(r.s.Now().Unix() + lifetime)},
+	}
+	if r.trusted && r.Flags&TrustedQuery != 0 {
+		m.Flags |= TrustedResult
 	}
 	if r.site != nil {
 		m.SiteSerial = r.site.Serial

@@ -187,7 +187,7 @@ type view struct {
 
 func (s *Server) view(now time.Time) view {
 	v := view{now: now.Unix(), serial: UnknownSite, appender: s.appender,
-		past: Certified | Encrypt | RequestDigest | Continuous}
+		past: Certified | Encrypt | RequestDigest | Continuous | TrustedQuery | TrustedResult}
 	if site := s.site(); site != nil {
 		v.serial, v.primary = site.Serial, site.Primary && !s.Recursive
 	}

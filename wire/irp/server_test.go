@@ -900,3 +900,41 @@ func FuzzServe(f *testing.F) {
 		}
 	})
 }
+
+// TestTrustedResult asks a server for its word on the signatures: it gives it only when it is asked, and only when they hold.
+func TestTrustedResult(t *testing.T) {
+	for _, c := range []struct {
+		trust record.Trust
+		ask   bool
+		want  record.Trust
+	}{
+		{record.Secure, true, record.Secure},
+		{record.Secure, false, record.Unchecked},
+		{record.Unsigned, true, record.Unchecked},
+	} {
+		s := &Server{Resolver: trusting{c.trust}, Recursive: true, Site: func() *record.Site { return nil }}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.ServeTCP(ctx, l) }()
+		client := &Client{AskTrust: c.ask}
+		a, err := client.Ask(ctx, record.Endpoint{Addr: netip.MustParseAddrPort(l.Addr().String()), Protocol: record.TCP},
+			record.Query{ID: id.MustParse("88.1/x"), PublicOnly: true})
+		if err != nil || a.Trust != c.want {
+			t.Errorf("%+v: %v, %v", c, a.Trust, err)
+		}
+		client.Close()
+		cancel()
+		<-done
+	}
+}
+
+type trusting struct{ trust record.Trust }
+
+func (r trusting) Resolve(context.Context, record.Query) (record.Answer, error) {
+	v := record.Value{Index: 1, Type: "T", Data: []byte("d"), Perm: record.DefaultPerm}
+	return record.Answer{Values: []record.Value{v}, Trust: r.trust}, nil
+}
