@@ -286,7 +286,9 @@ func isLost(err error) bool {
 	if errors.As(err, &e) {
 		return isShutdown(e)
 	}
-	return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, pgx.ErrNoRows)
+	var ours *problem.Error
+	return err != nil && !errors.As(err, &ours) && !errors.Is(err, context.Canceled) &&
+		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, pgx.ErrNoRows)
 }
 
 func isCode(err error, codes ...string) bool {
