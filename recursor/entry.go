@@ -21,6 +21,8 @@ type entry struct {
 	refreshing      atomic.Bool
 	hits            atomic.Uint32
 
+	key string // name's canonical form, in one piece of memory with block
+
 	absent bool  // there is no record; values is empty
 	gone   error // what is then said, made once
 	name   id.ID
@@ -50,7 +52,10 @@ func (e *entry) seal(added int) {
 	for i := range e.plain {
 		size += e.plain[i].Size()
 	}
-	e.block = record.AppendBlock(make([]byte, 0, size), e.plain)
+	name := e.name.String()
+	e.block = append(make([]byte, 0, len(name)+size), name...)
+	e.key = unsafe.String(&e.block[0], len(name))
+	e.block = record.AppendBlock(e.block, e.plain)[len(name):]
 	// Data and types are let go of and read from the block instead, so that nothing is kept twice.
 	off := 4
 	for i := range e.plain {
@@ -197,8 +202,7 @@ func (r *Recursor) AppendPublic(dst, name []byte, now int64) ([]byte, int64, boo
 	if !ok || now >= e.expires || !e.ready {
 		return dst, 0, false
 	}
-	r.stats.questions.Add(1)
-	r.stats.hits.Add(1)
+	r.stats.quick.Add(1)
 	r.touch(e, now)
 	return append(dst, e.block...), e.expires, true
 }

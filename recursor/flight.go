@@ -256,7 +256,7 @@ func (r *Recursor) fly(f *flight, h how) {
 			r.stats.absences.Add(1)
 		}
 		if !h.hidden && f.entry.expires > f.entry.stored {
-			r.answers.Set(f.name.String(), f.entry)
+			r.answers.Set(f.entry.key, f.entry)
 		}
 		r.failures.Invalidate(f.key)
 		if !h.hidden {
