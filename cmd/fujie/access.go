@@ -170,3 +170,17 @@ func (a *access) one(ctx context.Context, v id.ID) (everything, func(), error) {
 	}
 	return r.(everything), t.close, nil
 }
+
+// keeper reads an identifier and finds who keeps it; done gives back what that took.
+func (a *access) keeper(e *env, text string) (v id.ID, to everything, ctx context.Context, done func(), err error) {
+	if v, err = id.Parse(text); err != nil {
+		return v, nil, nil, nil, err
+	}
+	ctx, cancel := e.withTimeout()
+	to, free, err := a.one(ctx, v)
+	if err != nil {
+		cancel()
+		return v, nil, nil, nil, err
+	}
+	return v, to, ctx, func() { free(); cancel() }, nil
+}

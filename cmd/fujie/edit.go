@@ -22,13 +22,7 @@ type getCmd struct {
 }
 
 func (c *getCmd) Run(e *env) error {
-	v, err := id.Parse(c.ID)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := e.withTimeout()
-	defer cancel()
-	to, done, err := c.one(ctx, v)
+	v, to, ctx, done, err := c.keeper(e, c.ID)
 	if err != nil {
 		return err
 	}
@@ -98,10 +92,6 @@ type putCmd struct {
 }
 
 func (c *putCmd) Run(e *env) error {
-	v, err := id.Parse(c.ID)
-	if err != nil {
-		return err
-	}
 	vs, err := c.values()
 	if err != nil {
 		return err
@@ -109,9 +99,7 @@ func (c *putCmd) Run(e *env) error {
 	if err := record.CheckAll(vs); err != nil {
 		return err
 	}
-	ctx, cancel := e.withTimeout()
-	defer cancel()
-	to, done, err := c.one(ctx, v)
+	v, to, ctx, done, err := c.keeper(e, c.ID)
 	if err != nil {
 		return err
 	}
@@ -175,13 +163,7 @@ type deleteCmd struct {
 }
 
 func (c *deleteCmd) Run(e *env) error {
-	v, err := id.Parse(c.ID)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := e.withTimeout()
-	defer cancel()
-	to, done, err := c.one(ctx, v)
+	v, to, ctx, done, err := c.keeper(e, c.ID)
 	if err != nil {
 		return err
 	}
