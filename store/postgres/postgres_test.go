@@ -290,3 +290,84 @@ func Benchmark(b *testing.B) {
 		return s
 	})
 }
+
+// Wait is woken by NOTIFY, and without one finds the number by looking.
+func TestWaitAcrossProcesses(t *testing.T) {
+	url := fresh(t, server(t))
+	ctx := t.Context()
+	writer := open(t, url)
+	defer writer.Close()
+	for name, o := range map[string]postgres.Options{"notified": {Poll: time.Hour}, "polling": {Poll: 10 * time.Millisecond}} {
+		reader, err := postgres.Open(ctx, url, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := reader.Snapshot(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := n.Sequence()
+		n.Close()
+		waited := make(chan error, 1)
+		go func() { waited <- reader.Wait(ctx, last) }()
+		if name == "notified" {
+			// The listener may still be connecting: one of these comes after it.
+			for done := false; !done; {
+				var b store.Batch
+				b.Append([]byte("log"), nil)
+				if _, err := writer.Apply(ctx, &b); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case err := <-waited:
+					if err != nil {
+						t.Fatal(err)
+					}
+					done = true
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		} else {
+			c, err := pgx.Connect(ctx, url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Exec(ctx, "UPDATE fujie_sequence SET last = last + 1")
+			if err := errors.Join(err, c.Close(ctx), <-waited); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := reader.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Many entries of a log are copied in as new rows; one that is there against all expectation is overwritten, as by a Put.
+func TestCopyMeetsARow(t *testing.T) {
+	ctx := t.Context()
+	s := open(t, fresh(t, server(t)))
+	defer s.Close()
+	var b store.Batch
+	b.Put(store.LogKey([]byte("log"), 700), []byte("before"))
+	if _, err := s.Apply(ctx, &b); err != nil {
+		t.Fatal(err)
+	}
+	b.Reset()
+	for i := range 1000 {
+		b.Append([]byte("log"), fmt.Append(nil, i+1))
+	}
+	r, err := s.Apply(ctx, &b)
+	if err != nil || r != (store.Receipt{First: 1, Last: 1000}) {
+		t.Fatal(r, err)
+	}
+	n := 0
+	if err := s.Range(ctx, store.Under([]byte("log")), func(k, v []byte) error {
+		if n++; string(v) != fmt.Sprint(n) {
+			return fmt.Errorf("entry %d is %q", n, v)
+		}
+		return nil
+	}); err != nil || n != 1000 {
+		t.Fatal(n, err)
+	}
+}
