@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/netip"
 	"sort"
 	"time"
@@ -117,53 +118,63 @@ func (r *Registry) operate(ctx context.Context, writes ...record.Write) error {
 // SetKeys changes the signing keys, for a key roll: register the new public key at 301 beside the old one, put the new
 // key before the old one here, and take the old public key out once what it signed has run out.
 func (r *Registry) SetKeys(keys []SigningKey) {
-	own := make([]SigningKey, 0, len(keys))
+	ring := &keyring{of: make(map[string]signer, len(keys)), own: make(map[record.Ref]bool, len(keys))}
 	for _, k := range keys {
+		if k.Key == nil {
+			continue
+		}
 		k.Prefix = prefixOf(k.Prefix)
-		if k.Key != nil {
-			own = append(own, k)
+		ring.own[folded(k.Ref)] = true
+		if _, ok := ring.of[k.Prefix]; !ok {
+			mark := sha256.Sum256(append([]byte(k.Ref.String()+"\x00"), k.Key.Public().Data()...))
+			ring.of[k.Prefix] = signer{k, [8]byte(mark[:8])}
 		}
 	}
-	r.keys.Store(&own)
-	r.hot.forgetAll()
+	r.keys.Store(ring)
 }
+
+// keyring is the signing keys: those that sign, and where all of them are registered.
+type keyring struct {
+	of  map[string]signer
+	own map[record.Ref]bool
+}
+
+type signer struct {
+	SigningKey
+	mark [8]byte // tells its signatures from those of a key before it
+}
+
+func folded(r record.Ref) record.Ref { return record.Ref{Index: r.Index, Name: handle.Fold(r.Name)} }
 
 // keyFor is the key that signs rec: that of its prefix; for a prefix record, that of the nearest prefix above; for the
 // root's, its own.
-func (r *Registry) keyFor(rec id.ID) (SigningKey, bool) {
-	keys := *r.keys.Load()
-	if len(keys) == 0 {
-		return SigningKey{}, false
+func (r *Registry) keyFor(rec id.ID) (signer, bool) {
+	ring := r.keys.Load()
+	if len(ring.of) == 0 {
+		return signer{}, false
 	}
 	p, isPrefix := rec.Delegated()
 	if !isPrefix {
-		return keyOf(keys, rec.Prefix())
+		k, ok := ring.of[rec.Prefix()]
+		return k, ok
 	}
 	if p == rootPrefix {
-		return keyOf(keys, rootPrefix)
+		k, ok := ring.of[rootPrefix]
+		return k, ok
 	}
 	for p = id.ParentPrefix(p); p != ""; p = id.ParentPrefix(p) {
-		if k, ok := keyOf(keys, p); ok {
+		if k, ok := ring.of[p]; ok {
 			return k, true
 		}
 	}
-	return SigningKey{}, false
-}
-
-func keyOf(keys []SigningKey, prefix string) (SigningKey, bool) {
-	for _, k := range keys {
-		if k.Prefix == prefix {
-			return k, true
-		}
-	}
-	return SigningKey{}, false
+	return signer{}, false
 }
 
 // skew is how far apart the clocks of this node and of those who check may be.
 const skew = time.Hour
 
 // prove makes the signature over what anybody may read of a record.
-func (r *Registry) prove(k SigningKey, rec id.ID, vs []record.Value, now time.Time) (record.Value, error) {
+func (r *Registry) prove(k signer, rec id.ID, vs []record.Value, now time.Time) (record.Value, error) {
 	data, err := trust.SignRecord(k.Key, k.Ref, rec.String(), vs, trust.SignOptions{PublicOnly: true, From: now.Add(-skew), Until: now.Add(r.cfg.SignFor)})
 	if err != nil {
 		return record.Value{}, err
@@ -287,14 +298,7 @@ func (r *Registry) endorse(rec id.ID, vs []record.Value, now time.Time) ([]recor
 // certificate. Keys of people who administer it stand at this index and above, and sign nothing.
 const IndexAdminKey = 310
 
-func (r *Registry) isOwn(issuer record.Ref) bool {
-	for _, k := range *r.keys.Load() {
-		if k.Ref.Same(issuer) {
-			return true
-		}
-	}
-	return false
-}
+func (r *Registry) isOwn(issuer record.Ref) bool { return r.keys.Load().own[folded(issuer)] }
 
 func public(vs []record.Value) []record.Value {
 	out := vs[:0:0]

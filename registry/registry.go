@@ -62,7 +62,7 @@ type Registry struct {
 	cfg      Config
 	store    store.Store
 	hot      *hot
-	keys     atomic.Pointer[[]SigningKey]
+	keys     atomic.Pointer[keyring]
 	mayWrite atomic.Bool
 
 	homesMu sync.RWMutex

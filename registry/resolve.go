@@ -27,6 +27,9 @@ func (r *Registry) Resolve(ctx context.Context, q record.Query) (record.Answer, 
 	if !q.ID.IsValid() {
 		return ans, problem.New(problem.BadID, "the query names no identifier: give one, as 88.118.1001/ENG-42", "查询中没有标识：请给出，例如 88.118.1001/ENG-42")
 	}
+	if q.Depth > record.MaxDepth {
+		return ans, problem.New(problem.TooDeep, "the question made more than %d hops to get here: look for referrals that lead back", "查询已超过 %d 跳：请检查是否存在循环的转介", record.MaxDepth)
+	}
 	rec := recordID(q.ID)
 	v := &view{r: r, ctx: ctx}
 	var buf [128]byte
@@ -267,9 +270,9 @@ func (r *Registry) proof(rec id.ID, s stored, vs []record.Value) ([]record.Value
 	at := appendRecordKey(buf[:0], rec)
 	at[0] = hotProof
 	digest := sha256.Sum256(s.block)
-	const head = 8 + len(digest)
+	const head = 8 + 8 + len(digest)
 	st := r.hot.stamp(at)
-	if b, _, ok := r.hot.get(nil, at, 0); ok && len(b) > head && [32]byte(b[8:]) == digest &&
+	if b, _, ok := r.hot.get(nil, at, 0); ok && len(b) > head && [8]byte(b[8:]) == key.mark && [32]byte(b[16:]) == digest &&
 		int64(binary.BigEndian.Uint64(b)) > now.Unix() {
 		if sig, rest, err := record.DecodeValue(b[head:]); err == nil && len(rest) == 0 {
 			return []record.Value{sig}, nil
@@ -281,7 +284,7 @@ func (r *Registry) proof(rec id.ID, s stored, vs []record.Value) ([]record.Value
 	}
 	// Half of its life is for those who keep it.
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, head+sig.Size()), uint64(now.Add(r.cfg.SignFor/2).Unix()))
-	b = append(b, digest[:]...)
+	b = append(append(b, key.mark[:]...), digest[:]...)
 	r.hot.put(st, at, record.AppendValue(b, &sig), 0, 0)
 	return []record.Value{sig}, nil
 }
