@@ -146,8 +146,14 @@ func (v ID) IsGlobal() bool {
 // Printed is the VAA form printed on goods, when there is one.
 func (v ID) Printed() (string, error) { return vaa.Print(v.Prefix(), v.Suffix()) }
 
-// MarshalText is the canonical form.
-func (v ID) MarshalText() ([]byte, error) { return []byte(v.name), nil }
+// MarshalText is the canonical form; before a handle that looks like another spelling stands hdl:, so that it reads
+// back as itself.
+func (v ID) MarshalText() ([]byte, error) {
+	if vaa.IsPrinted(v.name) || strings.HasPrefix(v.name, "HDL:") {
+		return []byte("hdl:" + v.name), nil
+	}
+	return []byte(v.name), nil
+}
 
 // UnmarshalText is Parse.
 func (v *ID) UnmarshalText(text []byte) error {

@@ -192,3 +192,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestTextRoundTrip(t *testing.T) {
+	for _, s := range []string{"88.118.1001/eng-42", "VAA0881181/x", "88.118", "hdl:VAA0881/y"} {
+		v, err := id.ParseHandle(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := v.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got id.ID
+		if err := got.UnmarshalText(b); err != nil || got != v {
+			t.Errorf("%q goes out as %q and comes back as %v, %v", s, b, got, err)
+		}
+	}
+}

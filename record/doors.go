@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/id/handle"
 )
 
 // Identity is who asks or acts, once a wire has had it proved. The zero Identity is anybody.
@@ -71,10 +72,10 @@ func (q *Query) Wants(index uint32, typ string) bool {
 func MatchType(want, typ string) bool {
 	if strings.HasSuffix(want, ".") {
 		base := want[:len(want)-1]
-		return len(typ) >= len(base) && strings.EqualFold(typ[:len(base)], base) &&
+		return len(typ) >= len(base) && handle.Equal(typ[:len(base)], base) &&
 			(len(typ) == len(base) || typ[len(base)] == '.')
 	}
-	return strings.EqualFold(want, typ)
+	return handle.Equal(want, typ)
 }
 
 // Trust says what is known of an answer's origin.

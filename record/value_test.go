@@ -154,3 +154,18 @@ func TestTTLLeft(t *testing.T) {
 		}
 	}
 }
+
+// TestMatchTypeFoldsLettersOnly: a–z match A–Z, and nothing else is folded: ſ is no S, the Kelvin sign no K.
+func TestMatchTypeFoldsLettersOnly(t *testing.T) {
+	for _, c := range []struct {
+		want, typ string
+		ok        bool
+	}{
+		{"hs_site", "HS_SITE", true}, {"HS_\u017fITE", "HS_SITE", false}, {"\u212aEY", "KEY", false},
+		{"url.", "URL.x", true}, {"url.", "URL", true}, {"url", "URL.x", false}, {"URL.", "URLX", false},
+	} {
+		if got := record.MatchType(c.want, c.typ); got != c.ok {
+			t.Errorf("MatchType(%q, %q) = %v", c.want, c.typ, got)
+		}
+	}
+}
