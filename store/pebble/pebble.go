@@ -151,7 +151,7 @@ func (s *Store) options(o Options) *pebble.Options {
 		FormatMajorVersion:          format,
 		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1000,
