@@ -217,7 +217,7 @@ func TestBoundedMemory(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	w := country(true)
-	w.servers["E1"].faults = []fault{{kind: "down"}}
+	w.ail("E1", "down")
 	r := open(t, w, nil)
 	var wg sync.WaitGroup
 	for i := range 20 {

@@ -294,6 +294,15 @@ func (q *inquiry) judge(p reply) (outcome, bool) {
 
 // believe checks the values that came.
 func (q *inquiry) believe(t *try, an *record.Answer, now time.Time) (*entry, error) {
+	// What a careless server shows to everybody is not ours to spread.
+	hidden := func(v record.Value) bool { return v.Perm&record.PublicRead == 0 }
+	careless := slices.ContainsFunc(an.Values, hidden)
+	if careless {
+		an.Values = slices.DeleteFunc(slices.Clone(an.Values), hidden)
+	}
+	if len(an.Values) == 0 {
+		return nil, problem.New(problem.Bogus, "nothing that came of %s is public", "%s 返回的内容均非公开", q.name)
+	}
 	if err := sane(q.name, an.Values); err != nil {
 		return nil, err
 	}
@@ -301,7 +310,12 @@ func (q *inquiry) believe(t *try, an *record.Answer, now time.Time) (*entry, err
 	if err != nil {
 		return nil, err
 	}
-	return q.r.make(q.name, q.h, t, an, q.by, p, now)
+	e, err := q.r.make(q.name, q.h, t, an, q.by, p, now)
+	if err != nil {
+		return nil, err
+	}
+	e.open = e.open && !careless
+	return e, nil
 }
 
 // sane is what must hold of any record, whoever signed it. It asks for less than registries do, since others' are older.

@@ -33,6 +33,7 @@ type entry struct {
 	trust     record.Trust
 	primary   bool // a primary said so
 	certified bool // in a message whose signature held
+	open      bool // there is nothing beside what anybody may read
 	signed    bool // asked for with Certify, so that a signature is there if one can be had
 	source    string
 
@@ -131,10 +132,13 @@ func asksSignature(q *record.Query) bool {
 	return false
 }
 
-// has reports whether every value that q asks for by its index alone is here, so that nothing hidden is asked for.
+// has reports whether all that q asks for is here, so that nothing hidden is asked for.
 func (e *entry) has(q *record.Query) bool {
-	if e.absent || len(q.Types) > 0 || len(q.Indexes) == 0 {
-		return e.absent
+	if e.absent || e.open {
+		return true
+	}
+	if len(q.Types) > 0 || len(q.Indexes) == 0 {
+		return false
 	}
 	for _, i := range q.Indexes {
 		found := false

@@ -215,6 +215,7 @@ func addresses(sites []*site) string {
 func (r *Recursor) make(name id.ID, h how, t *try, an *record.Answer, by *authority, p proof, now time.Time) (*entry, error) {
 	e := &entry{name: name, values: an.Values, trust: p.trust, primary: an.Primary, certified: an.Certified, source: t.at.String()}
 	e.signed = h.certify || by.trust == record.Secure
+	e.open = h.hidden
 	e.stored = now.Unix()
 	lasting := an.Values
 	if p.added >= 0 {

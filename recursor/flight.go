@@ -16,7 +16,7 @@ import (
 // how says in which manner a name is looked up. Look-ups of one name in different manners do not share their answers.
 type how struct {
 	authoritative bool // from primaries, past the cache
-	hidden        bool // with what is not for everybody: the server then decides, and nothing is kept
+	hidden        bool // with what is not for everybody: the server then says whether there is such
 	certify       bool // with the record's signature, also where nothing would be checked
 	fresh         bool // past the cache; for delegations that led nowhere
 	depth         int  // hops made before; look-ups at different depths meet different limits
@@ -255,13 +255,11 @@ func (r *Recursor) fly(f *flight, h how) {
 		if f.entry.absent {
 			r.stats.absences.Add(1)
 		}
-		if !h.hidden && f.entry.expires > f.entry.stored {
+		if f.entry.expires > f.entry.stored {
 			r.answers.Set(f.entry.key, f.entry)
 		}
 		r.failures.Invalidate(f.key)
-		if !h.hidden {
-			r.failures.Invalidate(f.name.String())
-		}
+		r.failures.Invalidate(f.name.String())
 	} else {
 		r.stats.failures.Add(1)
 		if problem.Is(f.err, problem.Bogus) {

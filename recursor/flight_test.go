@@ -16,7 +16,7 @@ import (
 func TestSomebodyElsesBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := country(true)
-		w.servers["N1"].faults = []fault{{kind: "down"}}
+		w.ail("N1", "down")
 		r, err := New(Config{Ask: w, Hints: w.hints(), Anchors: w.anchors(), MaxUpstream: 3})
 		if err != nil {
 			t.Fatal(err)
@@ -34,7 +34,7 @@ func TestSomebodyElsesBudget(t *testing.T) {
 			second <- err
 		}()
 		<-time.After(time.Second)
-		w.servers["N1"].faults = nil
+		w.ail("N1")
 		if err := <-first; !problem.Is(err, problem.TooDeep) || !errors.Is(err, errBudget) {
 			t.Error(err)
 		}
@@ -106,7 +106,7 @@ func TestGoesOn(t *testing.T) {
 		if _, err := r.Resolve(context.Background(), q); err != nil || len(w.take()) != 0 {
 			t.Error("not kept", err)
 		}
-		w.servers["E1"].faults = []fault{{kind: "down"}}
+		w.ail("E1", "down")
 		q.Authoritative = true
 		began := time.Now()
 		go func() {
@@ -129,7 +129,7 @@ func TestCrowded(t *testing.T) {
 		}
 		defer r.Close()
 		mustResolve(t, r, "88.118.1001/ENG-42")
-		w.servers["E1"].faults = []fault{{kind: "down"}}
+		w.ail("E1", "down")
 		busy := 0
 		errs := make(chan error, 10)
 		for i := range 10 {

@@ -349,7 +349,7 @@ func (s *stage) fault(args []string) {
 			f.index, f.arg = uint32(n), strings.Join(plain[2:], " ")
 		}
 	}
-	known := "down refused slow busy lame moved deny refer refer-to swap wrong omit strip forge expired early signed-for invent unsigned-messages twice guest handle-net old-key issuer unscoped"
+	known := "down refused slow busy lame moved deny refer refer-to swap wrong omit strip forge expired early signed-for invent unsigned-messages twice guest handle-net old-key issuer unscoped careless"
 	if !slices.Contains(strings.Fields(known), f.kind) {
 		s.fatalf("no fault %q", f.kind)
 	}
