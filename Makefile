@@ -11,7 +11,8 @@ SUDO      = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FUZZTIME ?= 60s
 
 # What the tests and the bench talk to, from Debian's packages: package, then a file that shows it is there.
-TEST_DEPS  = postgresql:/usr/lib/postgresql curl:/usr/bin/curl openssl:/usr/bin/openssl python3:/usr/bin/python3 chromium:/usr/bin/chromium
+TEST_DEPS  = postgresql:/usr/lib/postgresql curl:/usr/bin/curl openssl:/usr/bin/openssl python3:/usr/bin/python3
+SOAK_DEPS  = chromium:/usr/bin/chromium
 BENCH_DEPS = nsd:/usr/sbin/nsd knot:/usr/sbin/knotd
 
 .PHONY: build up test test-deps bench bench-deps soak race lint clean cross
@@ -39,11 +40,12 @@ race:
 
 lint:
 	$(GO) vet ./...
-	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
+	$(GO) tool staticcheck ./...
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
 
 # Every fuzz target for FUZZTIME each, then the tests that FUJIE_SOAK lengthens.
 soak: test-deps build
+	@$(call install,$(SOAK_DEPS))
 	@set -e; for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
