@@ -11,6 +11,7 @@ func takeArena(size int) []byte {
 	if err != nil {
 		return nil
 	}
+	widePages(b)
 	return b
 }
 

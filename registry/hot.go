@@ -52,7 +52,7 @@ func newHot(budget int64) *hot {
 	}
 	each := budget / int64(shards) * 15 / 16 // the rest is for the index
 	size := 4096
-	for size < 1<<20 && each/int64(size) > 16 {
+	for size < 256<<10 && each/int64(size) > 16 {
 		size *= 2
 	}
 	h.shards = make([]hotShard, shards)
@@ -61,6 +61,7 @@ func newHot(budget int64) *hot {
 		s.size, s.limit = size, max(2, int(each/int64(size)))
 		s.index = make([]uint64, 64)
 	}
+	h.arenas.region = int(min(maxRegion, each*int64(shards)))
 	runtime.AddCleanup(h, func(a *arenas) { a.free() }, h.arenas)
 	return h
 }
@@ -298,19 +299,28 @@ func (s *hotShard) placed(tag, place uint32) int {
 	}
 }
 
-// arenas are the chunks that were taken from the system.
+// arenas are what was taken from the system, in regions that chunks are cut from.
 type arenas struct {
-	mu  sync.Mutex
-	all [][]byte
+	mu     sync.Mutex
+	all    [][]byte
+	rest   []byte
+	region int
 }
 
+const maxRegion = 32 << 20
+
 func (a *arenas) alloc(size int) []byte {
-	c := takeArena(size)
-	if c != nil {
-		a.mu.Lock()
-		a.all = append(a.all, c)
-		a.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.rest) < size {
+		c := takeArena(max(a.region, size))
+		if c == nil {
+			return nil
+		}
+		a.all, a.rest = append(a.all, c), c
 	}
+	c := a.rest[:size:size]
+	a.rest = a.rest[size:]
 	return c
 }
 
@@ -320,5 +330,5 @@ func (a *arenas) free() {
 	for _, c := range a.all {
 		giveArena(c)
 	}
-	a.all = nil
+	a.all, a.rest = nil, nil
 }

@@ -245,7 +245,12 @@ func measure(b []byte) (size int, perm record.Perm, ttl record.TTL) {
 		at += 4 + uint64(binary.BigEndian.Uint32(b[at:])) + more
 		return at <= uint64(len(b))
 	}
-	if !skip(0) || !skip(0) || at+4 > uint64(len(b)) {
+	for range 2 { // type and data
+		if !skip(0) {
+			return 0, 0, ttl
+		}
+	}
+	if at+4 > uint64(len(b)) {
 		return 0, 0, ttl
 	}
 	refs := binary.BigEndian.Uint32(b[at:])
