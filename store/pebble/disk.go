@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -201,7 +202,14 @@ func (d *disk) file(f vfs.File, c vfs.DiskWriteCategory, err error) (vfs.File, e
 	return &file{f, d, purposeOf(c)}, nil
 }
 
+// Create makes a file. Pebble makes a marker to say which list of tables counts, and syncs the folder after it only: a
+// file system that does not keep the order of entries could lose the list and keep the marker.
 func (d *disk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
+	if strings.HasPrefix(d.PathBase(name), "marker.") {
+		if err := d.syncFolder(d.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
 	err = d.retry(purposeOf(c), func() error { f, err = d.FS.Create(name, c); return err })
 	return d.file(f, c, err)
 }
@@ -214,6 +222,14 @@ func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.Open
 func (d *disk) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
 	err = d.retry(purposeOf(c), func() error { f, err = d.FS.ReuseForWrite(old, name, c); return err })
 	return d.file(f, c, err)
+}
+
+func (d *disk) syncFolder(name string) error {
+	dir, err := d.FS.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (d *disk) Link(old, name string) error {
