@@ -246,6 +246,17 @@ func (m *Mirror) follow(ctx context.Context, healthy func()) error {
 		if err != nil {
 			return err
 		}
+		if len(es) == 0 && (at.anew || at.seq > 0 && !full) {
+			// Silence may be a dead line, or an original that was set back and has less to say: it must still show where
+			// the copy stands.
+			same, err := m.same(ctx, at)
+			if err != nil {
+				return err
+			}
+			if !same {
+				return problem.New(problem.Conflict, "the original was set back: everything is copied again", "原节点已回退：将重新复制全部内容")
+			}
+		}
 		if len(es) > 0 {
 			last := &es[len(es)-1].Change
 			if err := rising(es, at.seq); err != nil {
@@ -318,6 +329,9 @@ func (m *Mirror) ask(ctx context.Context, after uint64, limit int, values bool, 
 
 // same reports whether the original still has the change where the copy stands.
 func (m *Mirror) same(ctx context.Context, at cursor) (bool, error) {
+	if at.seq == 0 {
+		return false, nothing()
+	}
 	es, err := m.ask(ctx, at.seq-1, 1, false, m.cfg.Probe)
 	if err != nil {
 		return false, err
@@ -333,8 +347,13 @@ func (m *Mirror) same(ctx context.Context, at cursor) (bool, error) {
 	case len(es) > 0:
 		return false, nil
 	}
-	return false, problem.New(problem.Unreachable, "the original shows no changes at all, though there were %d: if it was begun anew on purpose, begin the mirror anew, too",
-		"原节点没有任何变更，而此前已有 %d 条：如原节点确已重新开始，请也重新开始镜像", at.seq)
+	return false, nothing()
+}
+
+// nothing keeps a copy from being emptied because a line is dead, or a disk was mounted empty.
+func nothing() error {
+	return problem.New(problem.Unreachable, "the original does not show any change, though there were some: see that it runs; if it was begun anew on purpose, begin the mirror anew, too",
+		"原节点未给出任何变更，而此前已有变更：请检查其是否运行；如原节点确已重新开始，请也重新开始镜像")
 }
 
 // sweep takes out what the original does not have.

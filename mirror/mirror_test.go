@@ -134,11 +134,11 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// shaky is a feed that fails on command.
+// shaky is a feed that fails on command: it says so, or falls silent.
 type shaky struct {
 	record.Feed
-	mu   sync.Mutex
-	down bool
+	mu           sync.Mutex
+	down, silent bool
 }
 
 func (s *shaky) set(down bool) {
@@ -149,12 +149,16 @@ func (s *shaky) set(down bool) {
 
 func (s *shaky) Changes(ctx context.Context, by record.Identity, after uint64, limit int, values bool) ([]record.Entry, error) {
 	s.mu.Lock()
-	down := s.down
+	down, silent, feed := s.down, s.silent, s.Feed
 	s.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if down {
 		return nil, problem.New(problem.Unreachable, "away", "离线")
 	}
-	return s.Feed.Changes(ctx, by, after, limit, values)
+	return feed.Changes(ctx, by, after, limit, values)
 }
 
 func TestFailures(t *testing.T) {
@@ -174,6 +178,20 @@ func TestFailures(t *testing.T) {
 		if st := m.Status(); st.State != mirror.Following || contents(t, from) != contents(t, to) {
 			t.Fatalf("%+v", st)
 		}
+		feed.mu.Lock()
+		feed.silent = true
+		feed.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		if st := m.Status(); st.State != mirror.Failing || st.Behind < 3*time.Minute {
+			t.Fatalf("on a dead line: %+v", st)
+		}
+		feed.mu.Lock()
+		feed.silent = false
+		feed.mu.Unlock()
+		time.Sleep(time.Minute)
+		if st := m.Status(); st.State != mirror.Following || st.Err != nil {
+			t.Fatalf("%+v", st)
+		}
 		s.Faults().Full(true)
 		write(t, from, put("88.118/b", "1"))
 		time.Sleep(time.Minute)
@@ -188,6 +206,37 @@ func TestFailures(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// dying is a feed that answers so many questions with values, then falls silent.
+type dying struct {
+	record.Feed
+	mu   sync.Mutex
+	left int
+	on   bool
+}
+
+func (d *dying) set(f record.Feed, left int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.Feed, d.left, d.on = f, left, true
+}
+
+func (d *dying) Changes(ctx context.Context, by record.Identity, after uint64, limit int, values bool) ([]record.Entry, error) {
+	d.mu.Lock()
+	feed := d.Feed
+	silent := false
+	if d.on {
+		if d.left--; d.left < 0 {
+			silent = true
+		}
+	}
+	d.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return feed.Changes(ctx, by, after, limit, values)
 }
 
 // TestCrashes crashes the mirror at each of its writes and starts it again.
@@ -267,6 +316,43 @@ func TestSetBack(t *testing.T) {
 			t.Fatalf("%+v\n%s", m.Status(), contents(t, to))
 		}
 		stop()
+		// While it runs.
+		feed := &shaky{Feed: short}
+		m, stop = following(t, mirror.Config{Feed: feed, Into: to, Batch: 3})
+		time.Sleep(time.Minute)
+		other := open(t, memory.New(), false)
+		write(t, other, home("88.118"), put("88.118/r", "1"))
+		feed.mu.Lock()
+		feed.Feed = other
+		feed.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		if m.Status().Resyncs != 1 || contents(t, to) != contents(t, other) {
+			t.Fatalf("%+v\n%s", m.Status(), contents(t, to))
+		}
+		stop()
+		short = other
+		// The line dies in the middle of the new copy: what was not seen yet is not taken out.
+		long := open(t, memory.New(), false)
+		write(t, long, home("88.118"))
+		for i := range 9 {
+			write(t, long, put(fmt.Sprintf("88.118/l%d", i), "1"))
+		}
+		write(t, other, put("88.118/l7", "1"))
+		dying := &dying{Feed: other}
+		m, stop = following(t, mirror.Config{Feed: dying, Into: to, Batch: 3})
+		time.Sleep(2 * time.Minute)
+		dying.set(long, 3)
+		time.Sleep(5 * time.Minute)
+		if vs, err := to.Resolve(context.Background(), record.Query{ID: id.MustParse("88.118/l7")}); err != nil || len(vs.Values) != 1 {
+			t.Fatal("taken out while the line was dead", err)
+		}
+		dying.set(long, 1000)
+		time.Sleep(5 * time.Minute)
+		if contents(t, to) != contents(t, long) {
+			t.Fatalf("%+v\n%s", m.Status(), contents(t, to))
+		}
+		stop()
+		short = long
 		// An original with nothing in it does not wipe the copy.
 		empty := open(t, memory.New(), false)
 		m, stop = following(t, mirror.Config{Feed: empty, Into: to, Batch: 3})
