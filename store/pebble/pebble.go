@@ -62,6 +62,8 @@ type Store struct {
 	synced   await.Mark // batches that are durable
 	last     await.Mark // the last durable sequence number
 	failed   atomic.Bool
+	halt     chan struct{} // closed when nothing more becomes durable: by Close and by a failure
+	haltOnce sync.Once
 	readOnly bool // opened on a disk too full to write
 
 	mu    sync.Mutex
@@ -109,7 +111,7 @@ func Open(dir string, o Options) (*Store, error) {
 			"the folder %s cannot be made: choose another, or let this user write there",
 			"无法创建文件夹 %s：请另选位置，或授予当前用户写入权限", dir)
 	}
-	s := &Store{log: o.Logger, stop: make(chan struct{}), views: map[*snapshot]struct{}{}}
+	s := &Store{log: o.Logger, stop: make(chan struct{}), halt: make(chan struct{}), views: map[*snapshot]struct{}{}}
 	s.disk, s.readOnly = newDisk(dir, &o, s.stop)
 	s.cache = pebble.NewCache(o.Cache)
 	po := s.options(o)
@@ -300,7 +302,7 @@ func (s *Store) Apply(ctx context.Context, b *store.Batch) (store.Receipt, error
 		return store.Receipt{}, err
 	}
 	if err := pb.SyncWait(); err != nil {
-		s.failed.Store(true)
+		s.fail()
 		s.log.Error("the disk did not take a write; the store takes no more until it is opened again", "error", err)
 		return store.Receipt{}, errors.Join(store.ErrUncertain, err)
 	}
@@ -317,9 +319,7 @@ func (s *Store) effect(b *store.Batch, size int) (pb *pebble.Batch, batch uint64
 	s.write.Lock()
 	defer s.write.Unlock()
 	if s.failed.Load() {
-		return nil, 0, r, problem.New(problem.ReadOnly,
-			"the disk failed under a write, so the store takes no more: check the disk, then start the node again",
-			"磁盘在写入时发生故障，存储已停止写入：请检查磁盘后重新启动节点")
+		return nil, 0, r, errFailed
 	}
 	writes, conditions := false, 0
 	for i := range b.Ops {
@@ -372,6 +372,15 @@ func (s *Store) effect(b *store.Batch, size int) (pb *pebble.Batch, batch uint64
 	}
 	s.seq, s.batches = seq, batch
 	return pb, batch, r, nil
+}
+
+var errFailed error = problem.New(problem.ReadOnly,
+	"the disk failed under a write, so the store takes no more: check the disk, then start the node again",
+	"磁盘在写入时发生故障，存储已停止写入：请检查磁盘后重新启动节点")
+
+func (s *Store) fail() {
+	s.failed.Store(true)
+	s.haltOnce.Do(func() { close(s.halt) })
 }
 
 // hold reports whether the batch's conditions, so many, hold.
@@ -474,7 +483,10 @@ func (s *Store) Snapshot(ctx context.Context) (store.Snapshot, error) {
 	n.seq = seq
 	// It may show batches whose writers still wait for the disk: wait with them.
 	if batches > 0 {
-		if err := s.synced.Above(ctx, batches-1, s.stop, store.ErrClosed); err != nil {
+		if err := s.synced.Above(ctx, batches-1, s.halt, store.ErrClosed); err != nil {
+			if s.failed.Load() {
+				err = errFailed
+			}
 			return nil, errors.Join(err, n.at.Close())
 		}
 	}
@@ -545,6 +557,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	close(s.stop)
+	s.haltOnce.Do(func() { close(s.halt) })
 	s.gate.Wait()
 	s.mu.Lock()
 	var open []io.Closer
@@ -593,7 +606,7 @@ func (l logger) Errorf(format string, args ...any) {
 
 func (l logger) Fatalf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	l.s.failed.Store(true)
+	l.s.fail()
 	l.s.log.Error("the disk failed under the store; acknowledged writes are safe once it works again", "pebble", text)
 	panic("store: the disk failed: " + text)
 }
