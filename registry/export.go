@@ -52,7 +52,7 @@ type exportHeader struct {
 	Made     time.Time `json:"made"`
 	Layout   int       `json:"layout"`
 	Records  int64     `json:"records"`
-	Last     uint64    `json:"last"` // the number of the last change
+	Changes  uint64    `json:"changes"`
 	Secrets  bool      `json:"secrets"`
 	Prefixes []string  `json:"prefixes,omitempty"` // the first ones, for people
 }
@@ -77,7 +77,7 @@ func (r *Registry) Export(ctx context.Context, w io.Writer, progress func(Progre
 	}
 	defer s.Close()
 	e := &exporter{ctx: ctx, sum: sha256.New(), progress: progress}
-	e.header = exportHeader{Format: exportFormat, Layout: layoutVersion, Made: r.cfg.Now().UTC(), Last: s.Sequence(), Secrets: true}
+	e.header = exportHeader{Format: exportFormat, Layout: layoutVersion, Made: r.cfg.Now().UTC(), Secrets: true}
 	for _, o := range opts {
 		o(e)
 	}
@@ -89,6 +89,11 @@ func (r *Registry) Export(ctx context.Context, w io.Writer, progress func(Progre
 		return problem.Wrap(err, problem.Internal, "there is no randomness to name the export by", "没有可用的随机数来标记导出文件")
 	}
 	e.header.ID = hexOf(raw[:])
+	n, err := get(ctx, s, nil, changesKey)
+	if err != nil {
+		return err
+	}
+	e.header.Changes = number(n)
 	if e.header.Records, err = r.total(ctx, s); err != nil {
 		return err
 	}
@@ -280,7 +285,7 @@ type importer struct {
 	mark    []byte // the note in the store; nil: none
 	done    uint64 // frames that are in the store
 	records int64
-	next    uint64 // the number that the store gives out next
+	next    uint64 // the number of the next change
 	touched bool
 }
 
@@ -350,18 +355,12 @@ func (m *importer) begin() (finished bool, err error) {
 	if m.mark, err = get(m.ctx, m.r.store, nil, importKey); err != nil {
 		return false, err
 	}
-	s, err := m.r.store.Snapshot(m.ctx)
+	n, err := get(m.ctx, m.r.store, nil, changesKey)
 	if err != nil {
-		return false, storeProblem(err)
+		return false, err
 	}
-	m.next = s.Sequence() + 1
-	if err := s.Close(); err != nil {
-		return false, storeProblem(err)
-	}
+	m.next = number(n) + 1
 	if m.mark == nil {
-		if m.next > 1 {
-			return false, notEmpty()
-		}
 		for _, tag := range []byte{tagRecord, tagHomed, tagCount, tagLog} {
 			err := m.r.store.Range(m.ctx, store.Under([]byte{tag}), func(_, _ []byte) error { return notEmpty() })
 			if err != nil {
@@ -438,6 +437,7 @@ func (m *importer) take(payload []byte) error {
 	fresh := m.frames > m.done // else it is in the store already
 	var b store.Batch
 	counts := map[string]int64{}
+	logged := false
 	for len(payload) > 0 {
 		key, rest, ok := field(payload, store.MaxKey)
 		if !ok || len(key) < 2 {
@@ -480,29 +480,25 @@ func (m *importer) take(payload []byte) error {
 			if len(key) != len(logPrefix)+store.SequenceSize {
 				return m.bad(nil, "a change has no number", "变更缺少编号")
 			}
-			n := store.LogNumber(key)
-			if _, err := decodeChange(n, value); err != nil {
-				return m.bad(err, "a change is damaged", "变更已损坏")
-			}
-			if n < m.next || n > m.header.Last {
+			if store.LogNumber(key) != m.next {
 				return m.bad(nil, "a change is out of order", "变更次序错误")
 			}
-			// Numbers that something else had used are used up, so that all others stay what they were.
-			if n-m.next > maxPad {
-				return problem.New(problem.Unsupported, "between two changes of the export %d numbers are missing, more than can be made up: take the export of a node that keeps nothing else in its store",
-					"导出文件中两条变更之间缺少 %d 个编号，无法补齐：请使用存储中没有其他内容的节点的导出文件", n-m.next)
+			next, err := visitPage(m.next, value, 0, func(record.Change) error { return nil })
+			if err != nil || next == m.next {
+				return m.bad(err, "a change is damaged", "变更已损坏")
 			}
-			for ; m.next < n; m.next++ {
-				b.Append(padPrefix, nil)
-			}
-			b.Append(logPrefix, value)
-			m.next++
+			b.Put(key, value)
+			m.next, logged = next, true
 		default:
 			return m.bad(nil, "it has an entry of unknown kind", "含有未知类型的条目")
 		}
 	}
 	if !fresh {
 		return nil
+	}
+	if logged {
+		b.Put(changesKey, binary.BigEndian.AppendUint64(nil, m.next-1))
+		b.Append(wakePrefix, nil)
 	}
 	for prefix, n := range counts {
 		old, err := m.r.count(m.ctx, m.r.store, prefix)
@@ -530,26 +526,13 @@ func (m *importer) apply(b *store.Batch, finished byte) error {
 	return nil
 }
 
-// finish takes out what was only there to use up numbers, and notes that all is done.
+// finish notes that all is done.
 func (m *importer) finish() error {
-	for {
-		var b store.Batch
-		err := m.r.store.Range(m.ctx, store.Under(padPrefix), func(key, _ []byte) error {
-			if b.Delete(append([]byte{}, key...)); b.Len() >= 10_000 {
-				return store.Stop
-			}
-			return nil
-		})
-		if err != nil {
-			return storeProblem(err)
-		}
-		if b.Len() == 0 {
-			return m.apply(&b, 1)
-		}
-		if _, err := m.r.store.Apply(m.ctx, &b); err != nil {
-			return writeProblem(err)
-		}
+	if m.next != m.header.Changes+1 {
+		return m.bad(nil, "changes are missing", "缺少变更")
 	}
+	var b store.Batch
+	return m.apply(&b, 1)
 }
 
 // field is what the next length covers.
@@ -560,8 +543,3 @@ func field(b []byte, limit int) (f, rest []byte, ok bool) {
 	}
 	return b[w : w+int(n) : w+int(n)], b[w+int(n):], true
 }
-
-const maxPad = 1 << 20
-
-// padPrefix is where numbers go that were used elsewhere in the old node; they are taken out at the end.
-var padPrefix = []byte{tagMeta, 0, 'p', 'a', 'd'}

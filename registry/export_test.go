@@ -204,6 +204,7 @@ func FuzzStored(f *testing.F) {
 			s.sealed()
 			lifetime(append(out, 0, 0, 0, 0))
 		}
+		visitPage(7, in, 8, func(record.Change) error { return nil })
 		if c, err := decodeChange(1, in); err == nil {
 			if _, err := decodeChange(1, appendChange(nil, &c)); err != nil {
 				t.Fatal(err)

@@ -50,9 +50,7 @@ func (r *Registry) Changes(ctx context.Context, by record.Identity, after uint64
 		if err != nil || len(out) > 0 {
 			return out, err
 		}
-		// Other logs may share the numbers: what was looked through need not be looked at again.
-		after = max(after, last)
-		if err := r.store.Wait(ctx, after); err != nil {
+		if err := r.store.Wait(ctx, last); err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -61,40 +59,47 @@ func (r *Registry) Changes(ctx context.Context, by record.Identity, after uint64
 	}
 }
 
-// changes reads from a snapshot, which shows only what no crash takes back. last is the snapshot's last number.
+// changes reads from a snapshot, which shows only what no crash takes back. last is the store's last number then.
 func (r *Registry) changes(ctx context.Context, after uint64, limit int, values bool) (out []record.Entry, last uint64, err error) {
 	s, err := r.store.Snapshot(ctx)
 	if err != nil {
 		return nil, 0, storeProblem(err)
 	}
 	defer s.Close()
+	// The page where the next change is begins at it or before it.
 	span := store.Under(logPrefix)
-	span.From = store.LogKey(logPrefix, after+1)
-	if after == 1<<64-1 {
-		return nil, s.Sequence(), nil
+	begin := store.Span{From: logPrefix, To: store.LogKey(logPrefix, after+2), Reverse: true}
+	if after >= 1<<64-2 {
+		begin.To = span.To
+	}
+	err = s.Range(ctx, begin, func(key, _ []byte) error {
+		span.From = append([]byte{}, key...)
+		return store.Stop
+	})
+	if err != nil {
+		return nil, 0, storeProblem(err)
 	}
 	size := 0
 	err = s.Range(ctx, span, func(key, value []byte) error {
 		if len(key) != len(logPrefix)+store.SequenceSize {
 			return nil
 		}
-		c, err := decodeChange(store.LogNumber(key), value)
-		if err != nil {
-			return err
-		}
-		e := record.Entry{Change: c}
-		if values && c.Op != record.Home && c.Op != record.Unhome {
-			n, err := r.fill(ctx, s, &e)
-			if err != nil {
-				return err
+		_, err := visitPage(store.LogNumber(key), value, after, func(c record.Change) error {
+			e := record.Entry{Change: c}
+			if values && c.Op != record.Home && c.Op != record.Unhome {
+				n, err := r.fill(ctx, s, &e)
+				if err != nil {
+					return err
+				}
+				size += n
 			}
-			size += n
-		}
-		out = append(out, e)
-		if len(out) >= limit || size >= maxChangeBytes {
-			return store.Stop
-		}
-		return nil
+			out = append(out, e)
+			if len(out) >= limit || size >= maxChangeBytes {
+				return store.Stop
+			}
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return nil, 0, storeProblem(err)

@@ -18,7 +18,8 @@ import (
 //	r prefix 00 suffix   a record: see appendStored
 //	c prefix             how many records the prefix has: u64
 //	h prefix             this node answers for the prefix: u8 1
-//	l number             the change log, numbered by the store: see appendChange
+//	l number             a page of the change log, under the number of its first change, see pages
+//	w number             nothing; numbered by the store, and so what wakes those who wait for changes
 //	m 00 format          the version of this layout: u8 1
 //	m 00 name            other things there are one of: the feed's identity, cursors, an import's progress
 //
@@ -30,12 +31,17 @@ const (
 	tagCount  = 'c'
 	tagHomed  = 'h'
 	tagLog    = 'l'
+	tagWake   = 'w'
 	tagMeta   = 'm'
 
 	layoutVersion = 1
 )
 
-var logPrefix = []byte{tagLog}
+var (
+	logPrefix  = []byte{tagLog}
+	wakePrefix = []byte{tagWake}
+	changesKey = metaKey("changes") // how many there are: u64
+)
 
 func metaKey(name string) []byte { return append([]byte{tagMeta, 0}, name...) }
 
@@ -263,7 +269,52 @@ func measure(b []byte) (size int, perm record.Perm, ttl record.TTL) {
 	return int(at), perm, ttl
 }
 
-// A change in the log is
+// Changes are numbered from 1 without gaps. A page of the log is the changes of one batch, or of a part of it, each
+// behind its uvarint length: one entry in the store for a thousand registrations.
+const pageAim = 256 << 10 // bytes after which a page ends
+
+// pages puts changes together; of each page it also says how many they are.
+func pages(changes [][]byte) (out [][]byte, counts []int) {
+	for len(changes) > 0 {
+		size, n := 0, 0
+		for n < len(changes) && size < pageAim {
+			size += binary.MaxVarintLen32 + len(changes[n])
+			n++
+		}
+		p := make([]byte, 0, size)
+		for _, c := range changes[:n] {
+			p = binary.AppendUvarint(p, uint64(len(c)))
+			p = append(p, c...)
+		}
+		out, counts, changes = append(out, p), append(counts, n), changes[n:]
+	}
+	return out, counts
+}
+
+// visitPage calls visit for each change behind after in the page whose first change has the number seq, until it
+// returns an error. next is the number that follows.
+func visitPage(seq uint64, page []byte, after uint64, visit func(record.Change) error) (next uint64, err error) {
+	for ; len(page) > 0; seq++ {
+		b, rest, ok := field(page, len(page))
+		if !ok {
+			return seq, damaged(fmt.Sprintf("the log is damaged at change %d", seq), fmt.Sprintf("日志在第 %d 条变更处损坏", seq))
+		}
+		page = rest
+		if seq <= after {
+			continue
+		}
+		c, err := decodeChange(seq, b)
+		if err == nil {
+			err = visit(c)
+		}
+		if err != nil {
+			return seq, err
+		}
+	}
+	return seq, nil
+}
+
+// A change is
 //
 //	u8 operation (low half) and flags | u48 milliseconds since 1970 | when changeDigest: 32 bytes
 //	 | uvarint length, canonical name | when changeBy: uvarint index, the rest: name

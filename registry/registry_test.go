@@ -528,7 +528,7 @@ func TestFeed(t *testing.T) {
 	// Waiting.
 	done := make(chan string, 1)
 	go func() {
-		es, err := r.Changes(ctx, operator, 6, 10, false)
+		es, err := r.Changes(ctx, operator, es[5].Seq, 10, false)
 		if err != nil || len(es) != 1 {
 			done <- fmt.Sprint(es, err)
 			return

@@ -305,6 +305,7 @@ type group struct {
 	order []*cell // the keys to write, as they were first written
 	log   [][]byte
 	count map[string]int64 // prefix → how many records more
+	first uint64           // the number of the first change
 	last  int64            // the latest time in the log, milliseconds
 	tries int
 }
@@ -341,8 +342,13 @@ func (g *group) build(below *flight) error {
 			g.batch.Delete(c.key)
 		}
 	}
-	for _, l := range g.log {
-		g.batch.Append(logPrefix, l)
+	if len(g.log) > 0 {
+		ps, counts := pages(g.log)
+		for i, p := range ps {
+			g.batch.Put(store.LogKey(logPrefix, g.first), p)
+			g.first += uint64(counts[i])
+		}
+		g.batch.Append(wakePrefix, nil)
 	}
 	return nil
 }
@@ -384,8 +390,18 @@ func (g *group) take(c *call) error {
 	return nil
 }
 
-// total brings the counts up to date.
+// total brings the counts up to date, that of the changes too.
 func (g *group) total() error {
+	if len(g.log) > 0 {
+		c, err := g.view.cell(changesKey, false)
+		if err != nil {
+			return err
+		}
+		n := number(c.now)
+		g.first = n + 1
+		c.now, c.dirty = binary.BigEndian.AppendUint64(nil, n+uint64(len(g.log))), true
+		g.order = append(g.order, c)
+	}
 	for prefix, more := range g.count {
 		if more == 0 {
 			continue
@@ -394,14 +410,19 @@ func (g *group) total() error {
 		if err != nil {
 			return err
 		}
-		n := int64(0)
-		if len(c.now) == 8 {
-			n = int64(binary.BigEndian.Uint64(c.now))
-		}
+		n := int64(number(c.now))
 		c.now, c.dirty = binary.BigEndian.AppendUint64(nil, uint64(max(0, n+more))), true
 		g.order = append(g.order, c)
 	}
 	return nil
+}
+
+// number is a count as it is stored, 0 when there is none.
+func number(b []byte) uint64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
 }
 
 // apply brings the batch to the store, again from what is there when somebody else was quicker.
