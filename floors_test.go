@@ -83,7 +83,7 @@ func readFloors(t *testing.T, file string) (may map[string][]string, words map[s
 		if list, ok := strings.CutPrefix(line, "words:"); ok {
 			for _, r := range split(list, ",") {
 				words[r] = true
-				may[r] = may[r]
+				may[r] = append(may[r], []string{}...) // named, if by nobody else
 			}
 			continue
 		}
