@@ -175,7 +175,7 @@ func (c *Country) prepare(p placed, primary string) error {
 	cfg.HotMB, cfg.CacheMB, cfg.Sockets = 16, 8, 1
 	if p.role != node.Recursive {
 		// Many nodes share this machine's memory.
-		cfg.Store = (&url.URL{Scheme: "pebble", Path: filepath.ToSlash(filepath.Join(dir, "store")), RawQuery: "cache=8&memtable=8"}).String()
+		cfg.Store = (&url.URL{Scheme: "pebble", Path: filepath.ToSlash(filepath.Join(dir, "store")), RawQuery: "cache=16&memtable=4"}).String()
 	}
 	switch p.role {
 	case node.Recursive:
