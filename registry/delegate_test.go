@@ -242,3 +242,35 @@ func TestDelegationRights(t *testing.T) {
 		t.Fatal(k)
 	}
 }
+
+// TestStrangersSignature: whoever stores a signature of their own in a record does not make it unprovable.
+func TestStrangersSignature(t *testing.T) {
+	clock := func() time.Time { return day0 }
+	own, stranger := newKey(t, trust.Ed25519), newKey(t, trust.Ed25519)
+	ref := record.Ref{Index: 300, Name: "0.NA/88.118"}
+	r := open(t, Config{Now: clock, Keys: []SigningKey{{"88.118", ref, own}}})
+	vs := []record.Value{text(1, "URL", "http://x")}
+	jws, err := trust.SignRecord(stranger, record.Ref{Index: 300, Name: "88.118/SOMEBODY"}, "88.118/X", vs,
+		trust.SignOptions{From: day0.Add(-time.Hour), Until: day0.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, r, operator, home("88.118"), create("88.118/x", vs[0], text(401, record.TypeSignature, string(jws))))
+	got := all(t, r, "88.118/X")
+	by := map[string]bool{}
+	for _, v := range typed(got, record.TypeSignature) {
+		s, err := trust.ParseSignature(v.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		by[s.Issuer.Name] = true
+		if s.Issuer.Name == ref.Name {
+			if err := trust.VerifyRecord(v.Data, own.Public(), "88.118/X", got, true, day0); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if !by[ref.Name] || !by["88.118/SOMEBODY"] {
+		t.Errorf("the answer is signed by %v; want the prefix's key beside the stranger's", by)
+	}
+}

@@ -7,8 +7,10 @@ import (
 	"sync"
 
 	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust"
 )
 
 var (
@@ -246,20 +248,27 @@ func (r *Registry) answersKey(key []byte) bool {
 	}
 }
 
-// proof is what proves the record: the signatures stored in it; else the one that came with it from another node; else
+// signedBy reports whether sig says that it is by ref.
+func signedBy(sig *record.Value, ref record.Ref) bool {
+	s, err := trust.ParseSignature(sig.Data)
+	return err == nil && handle.Equal(s.Issuer.Name, ref.Name)
+}
+
+// proof is what proves the record: the signatures of who answers for it that are stored in it; else the one that came with it from another node; else
 // one made now, if this node has the key. It is kept ready beside the digest of what it proves.
 func (r *Registry) proof(rec id.ID, s stored, vs []record.Value) ([]record.Value, error) {
 	now := r.cfg.Now()
+	key, have := r.keyFor(rec)
 	var sigs []record.Value
 	for i := range vs {
-		if vs[i].Type == record.TypeSignature && vs[i].Perm&record.PublicRead != 0 {
+		// A signature that its owner put there beside ours, by another key, proves nothing to who follows the chain.
+		if vs[i].Type == record.TypeSignature && vs[i].Perm&record.PublicRead != 0 && (!have || signedBy(&vs[i], key.Ref)) {
 			sigs = append(sigs, vs[i])
 		}
 	}
 	if len(sigs) > 0 {
 		return sigs, nil
 	}
-	key, have := r.keyFor(rec)
 	if sig, ok := s.sealed(); ok && (!have || proofHolds(&sig, now)) {
 		return []record.Value{sig}, nil
 	}
