@@ -35,6 +35,7 @@ const MaxLine = 4 << 20
 type Item struct {
 	Line       int // from 1; in CSV the header is line 1
 	ID         id.ID
+	As         string // the identifier as it stands in the file
 	Template   string
 	Values     []record.Value
 	Enterprise *Enterprise // when a map made the prefix up from the line; else nil
@@ -263,6 +264,7 @@ func (r *Reader) fromJSON(line []byte) Item {
 	if it.Err = in.Err(); it.Err != nil {
 		return it
 	}
+	it.As = name
 	if it.ID, it.Err = id.Parse(name); it.Err == nil {
 		it.Err = record.CheckAll(it.Values)
 	}
@@ -343,6 +345,7 @@ func (r *Reader) fromRow(row []string) Item {
 		v := strings.TrimSpace(row[i])
 		switch c.kind {
 		case 'i':
+			it.As = v
 			if it.ID, it.Err = id.Parse(v); it.Err != nil {
 				return it
 			}

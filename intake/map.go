@@ -170,7 +170,8 @@ func (m *Map) item(doc any) Item {
 			name.WriteString(v)
 		}
 	}
-	if it.ID, it.Err = id.Parse(name.String()); it.Err != nil {
+	it.As = name.String()
+	if it.ID, it.Err = id.Parse(it.As); it.Err != nil {
 		return it
 	}
 	for i := range m.Values {

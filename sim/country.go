@@ -433,6 +433,13 @@ func (c *Country) State() State {
 	return s
 }
 
+// AddSamples adds identifiers that resolve to those that the state names.
+func (c *Country) AddSamples(samples []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Samples = append(c.state.Samples, samples...)
+}
+
 // WriteReady writes the ready file.
 func (c *Country) WriteReady(path string) error {
 	s := c.State()

@@ -226,7 +226,11 @@ func (c *checker) readAcked() error {
 	seen := map[string]bool{}
 	c.acked = c.acked[:0]
 	for sc := bufio.NewScanner(f); sc.Scan(); {
-		if s := sc.Text(); !seen[s] {
+		v, err := id.Parse(sc.Text())
+		if err != nil {
+			return err
+		}
+		if s := v.String(); !seen[s] {
 			seen[s] = true
 			c.acked = append(c.acked, s)
 		}

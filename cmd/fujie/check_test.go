@@ -148,3 +148,47 @@ func TestAlgorithms(t *testing.T) {
 		})
 	}
 }
+
+// TestUpInput starts a country with a file to register, and finds it in the ready file.
+func TestUpInput(t *testing.T) {
+	dir := t.TempDir()
+	profile, input, ready := filepath.Join(dir, "small.yaml"), filepath.Join(dir, "parts.jsonl"), filepath.Join(dir, "ready.json")
+	for name, data := range map[string]string{
+		profile: "name: s\nroot: {name: root}\nnational: {prefix: '88', sites: [{name: n}]}\nsecond-level: [{name: m, prefix: '88.101', enterprises: [{name: e, prefix: '88.101.1'}]}]\nrecursive: [{name: rec}]\n",
+		input:   `{"id": "88.101.1/part-1", "values": [{"index": 1, "type": "URL", "data": "https://example.com/1"}]}` + "\n" + `{"id": "99.1/x"}` + "\n",
+	} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	var out bytes.Buffer
+	done := make(chan error, 1)
+	go func() {
+		e := &env{ctx: ctx, out: &out, err: &out}
+		done <- (&upCmd{Data: filepath.Join(dir, "country"), Profile: profile, Input: input, ReadyFile: ready}).Run(e)
+	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if b, err := os.ReadFile(ready); err == nil {
+			if !strings.Contains(string(b), `"88.101.1/PART-1"`) {
+				t.Errorf("the ready file does not name what was registered:\n%s", b)
+			}
+			break
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("it ended: %v\n%s", err, out.String())
+		case <-tick.C:
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "parts.jsonl:2: ") {
+		t.Errorf("the refused line is not reported:\n%s", out.String())
+	}
+}

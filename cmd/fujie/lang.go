@@ -108,7 +108,7 @@ var flagHelps = map[string]text{
 	"flag_index":     {"Only values with this index; may be repeated.", "只要此索引的值；可重复。"},
 	"flag_tcp":       {"Use TCP from the start.", "一开始就用 TCP。"},
 	"flag_hints":     {"File with the root's place and key.", "根节点地址与密钥文件。"},
-	"flag_input":     {"Device list to play the check with (openFDA form).", "检查所用的器械清单（openFDA 格式）。"},
+	"flag_input":     {"File to register at the start, or to play the check with: our own lines, or the openFDA device list.", "启动后登记（或检查所用）的文件：本系统格式，或 openFDA 器械清单。"},
 	"flag_ready":     {"Write this file once every node answers.", "全部节点应答后写出此文件。"},
 	"flag_processes": {"Run every node as a process of its own.", "每个节点各为一个进程。"},
 	"flag_check":     {"Play the main job in a temporary folder and say whether it held.", "在临时目录演练主要功能并给出结论。"},

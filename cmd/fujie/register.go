@@ -50,6 +50,7 @@ type registration struct {
 	pending int
 
 	registered, already, refused int
+	first                        []string // a few of what is registered, for whoever wants to try them
 }
 
 // registrar takes writes for some prefixes.
@@ -69,6 +70,8 @@ type batch struct {
 	items  []intake.Item
 	writes []record.Write
 }
+
+const firstKept = 10
 
 // maxRefusalsShown is how many refused lines are printed; all of them go to --report.
 const maxRefusalsShown = 50
@@ -252,7 +255,10 @@ func (r *registration) send(ctx context.Context, path string, to registrar, b *b
 			r.refuse(path, it)
 			continue
 		}
-		acked = append(append(acked, it.ID.String()...), '\n')
+		acked = append(append(acked, it.As...), '\n')
+		if len(r.first) < firstKept {
+			r.first = append(r.first, it.ID.String())
+		}
 	}
 	b.items, b.writes = b.items[:0], b.writes[:0]
 	if r.acked != nil && len(acked) > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"github.com/fujie-id/fujie/intake"
 	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/sim"
@@ -38,10 +40,6 @@ func (c *upCmd) Run(e *env) error {
 	if c.Check {
 		return check(e, plan, program, c.Input, c.Processes)
 	}
-	if c.Input != "" {
-		return problem.New(problem.BadRequest, "--input belongs to --check; register a file with fujie register while the country runs",
-			"--input 只用于 --check；国家运行时请用 fujie register 登记文件")
-	}
 	dir := c.Data
 	if dir == "" {
 		dir = defaultData()
@@ -59,6 +57,13 @@ func (c *upCmd) Run(e *env) error {
 	}
 	defer country.Close()
 	e.stepEnd()
+	if c.Input != "" {
+		samples, err := c.registerInput(e, dir)
+		if err != nil {
+			return err
+		}
+		country.AddSamples(samples)
+	}
 	state := country.State()
 	c.show(e, dir, &state)
 	if c.ReadyFile != "" {
@@ -71,6 +76,33 @@ func (c *upCmd) Run(e *env) error {
 	}
 	e.print("stopping; run fujie up again to go on", "正在停止；再次 fujie up 可继续")
 	return nil
+}
+
+// registerInput registers --input in the country that has just started: lines of our own form as they are, the openFDA device list
+// with its map. Refused lines are reported and keep nothing from running.
+func (c *upCmd) registerInput(e *env, dir string) ([]string, error) {
+	in, err := intake.Open(c.Input, intake.Options{})
+	if err != nil {
+		return nil, err
+	}
+	first, err := in.Next()
+	in.Close()
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	cmd := &registerCmd{access: access{Data: dir}, Files: []string{c.Input}, Encoding: "auto", Batch: 1000}
+	if first.As == "" {
+		cmd.Map = filepath.Join(dir, "openfda-udi.yaml")
+		if err := node.WriteFile(cmd.Map, sim.DeviceMap()); err != nil {
+			return nil, err
+		}
+	}
+	r, err := cmd.do(e)
+	var code codeError
+	if err != nil && !(errors.As(err, &code) && code.code == exitRefused) {
+		return nil, err
+	}
+	return r.first, nil
 }
 
 func (c *upCmd) show(e *env, dir string, s *sim.State) {
