@@ -252,6 +252,7 @@ func (r *Registry) Import(ctx context.Context, in io.Reader, progress func(Progr
 	m := &importer{r: r, ctx: ctx, progress: progress, sum: sha256.New(), file: &counted{r: in}}
 	err := m.all()
 	if m.touched {
+		r.writer.lost.Add(1)
 		if err2 := r.readHomes(context.WithoutCancel(ctx)); err == nil {
 			err = err2
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -31,8 +32,10 @@ type hotShard struct {
 	fill   []uint32 // how far each chunk is written
 	at     int      // the chunk being written
 	limit  int      // chunks at most
-	size   int      // of a chunk
-	_      [40]byte
+	shift  uint8    // a chunk has 1<<shift bytes
+	size   int      // the same number
+
+	look atomic.Pointer[[]uint64] // index, for who does not hold mu
 }
 
 const (
@@ -58,8 +61,8 @@ func newHot(budget int64) *hot {
 	h.shards = make([]hotShard, shards)
 	for i := range h.shards {
 		s := &h.shards[i]
-		s.size, s.limit = size, max(2, int(each/int64(size)))
-		s.index = make([]uint64, 64)
+		s.size, s.shift, s.limit = size, uint8(bits.TrailingZeros(uint(size))), max(2, int(each/int64(size)))
+		s.setIndex(make([]uint64, 64))
 	}
 	h.arenas.region = int(min(maxRegion, each*int64(shards)))
 	runtime.AddCleanup(h, func(a *arenas) { a.free() }, h.arenas)
@@ -94,7 +97,9 @@ func (h *hot) get(dst, key []byte, now int64) (out []byte, expires int64, ok boo
 		s.mu.Unlock()
 		return dst, 0, false
 	}
-	e[2] = 1
+	if e[2] == 0 { // what is written has to go back to memory, so only what changes is
+		e[2] = 1
+	}
 	k, n := int(binary.LittleEndian.Uint16(e)), int(binary.LittleEndian.Uint32(e[4:]))
 	expires = now + int64(binary.LittleEndian.Uint32(e[8:]))
 	if end := int64(binary.LittleEndian.Uint32(e[12:])); end != 0 {
@@ -195,13 +200,13 @@ func (s *hotShard) find(tag uint32, key []byte) (int, []byte) {
 
 func (s *hotShard) entry(place uint32) []byte {
 	at := int(place-1) * hotUnit
-	return s.chunks[at/s.size][at%s.size:]
+	return s.chunks[at>>s.shift][at&(s.size-1):]
 }
 
 func (s *hotShard) insert(x uint64) {
 	if s.used++; s.used > len(s.index)*3/4 {
 		old := s.index
-		s.index = make([]uint64, 2*len(old))
+		s.setIndex(make([]uint64, 2*len(old)))
 		for _, y := range old {
 			if y != 0 {
 				s.place(y)
@@ -209,6 +214,11 @@ func (s *hotShard) insert(x uint64) {
 		}
 	}
 	s.place(x)
+}
+
+func (s *hotShard) setIndex(index []uint64) {
+	s.index = index
+	s.look.Store(&index)
 }
 
 func (s *hotShard) place(x uint64) {

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -180,18 +182,26 @@ func TestGroupsOfWrites(t *testing.T) {
 	if err := s.Faults().Held(context.Background(), 1); err != nil {
 		t.Fatal(err)
 	}
-	for i := 1; i <= 20; i++ {
-		write(i)
-	}
-	for { // until all wait
-		r.writer.mu.Lock()
-		n := len(r.writer.queue)
-		busy := r.writer.busy
-		r.writer.mu.Unlock()
-		if n >= 19 && busy {
-			break
+	waiting := func(n int) { // until somebody leads and n are behind them
+		for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
+			r.writer.mu.Lock()
+			queued, busy := len(r.writer.queue), r.writer.busy
+			r.writer.mu.Unlock()
+			if busy && queued == n {
+				return
+			}
+			if time.Now().After(deadline) {
+				release()
+				t.Fatalf("%d calls wait, want %d", queued, n)
+			}
 		}
 	}
+	write(1)
+	waiting(0)
+	for i := 2; i <= 20; i++ {
+		write(i)
+	}
+	waiting(19)
 	release()
 	wg.Wait()
 	if n := s.Faults().Writes() - before; n > 4 {

@@ -83,6 +83,9 @@ func appendAskedKey(dst, name []byte) (key []byte, ok bool) {
 	return dst, true
 }
 
+// prefixIn is the prefix in the key of a record.
+func prefixIn(key []byte) []byte { return key[1:bytes.IndexByte(key, 0)] }
+
 // nameOf is the handle whose record is under key, in canonical form.
 func nameOf(key []byte) string {
 	name := string(key[1:])

@@ -452,6 +452,9 @@ func (t *turn) tally(c *cell, prefix string, value []byte) {
 	switch {
 	case c.now == nil && value != nil:
 		t.count[prefix]++
+		if t.v.known != nil {
+			t.v.known.note(c.key)
+		}
 	case c.now != nil && value == nil:
 		t.count[prefix]--
 	}

@@ -15,7 +15,8 @@ type view struct {
 	below map[string]*cell // on its way to the disk
 	cells map[string]*cell // touched here
 	slab  []cell
-	sharp bool // assume nothing about the store without reading
+	sharp bool   // assume nothing about the store without reading
+	known *known // of the leader of a group; nil for readers
 }
 
 // cell is one key in a group of writes.
@@ -52,9 +53,11 @@ func (v *view) cell(key []byte, guess bool) (*cell, error) {
 		c.key = key
 		if b := v.below[string(key)]; b != nil && b.dirty {
 			c.was = b.now
-		} else if guess && !v.sharp {
+		} else if g, err := v.guess(key, guess); err != nil {
+			return nil, err
+		} else if g == nameUnknown && guess && !v.sharp {
 			c.assumed = true
-		} else {
+		} else if g != nameFree {
 			was, err := get(v.ctx, v.r.store, nil, key)
 			if err != nil {
 				return nil, err
@@ -71,6 +74,14 @@ func (v *view) cell(key []byte, guess bool) (*cell, error) {
 		c.was, c.now, c.assumed = was, was, false
 	}
 	return c, nil
+}
+
+// guess is what is known, without looking, of a record that should not be there.
+func (v *view) guess(key []byte, want bool) (guess, error) {
+	if v.known == nil || !want {
+		return nameUnknown, nil
+	}
+	return v.known.guess(v, prefixIn(key), key)
 }
 
 // values are the values of the record under key; found is false when there is none.

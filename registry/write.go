@@ -35,6 +35,9 @@ type writer struct {
 	disk   sync.Mutex   // held by whose group is on its way
 	flight *flight      // that group; under mu
 	last   atomic.Int64 // the latest time in the log, milliseconds
+
+	known known         // of who puts a group together
+	lost  atomic.Uint64 // groups that did not take effect just as they were built, so that nobody can rest on them
 }
 
 // flight is a group on its way, as the next one sees it.
@@ -277,7 +280,9 @@ func (r *Registry) lead() {
 	if err == nil {
 		err = g.apply()
 	}
-	f.held = err == nil && g.tries == 0
+	if f.held = err == nil && g.tries == 0; !f.held {
+		w.lost.Add(1)
+	}
 	w.last.Store(max(w.last.Load(), g.last))
 	w.mu.Lock()
 	if w.flight == f {
@@ -319,13 +324,27 @@ func (g *group) build(below *flight) error {
 		g.last = max(g.last, below.last)
 	}
 	g.order, g.log, g.count = g.order[:0], g.log[:0], map[string]int64{}
+	// The number of the last change is looked at before anything else: if it is still the same when the batch takes
+	// effect, so is all that was looked at behind it, for every change moves it on.
+	changes, err := g.view.cell(changesKey, false)
+	if err != nil {
+		return err
+	}
+	if g.tries == 0 { // else somebody may be at it already
+		k := &g.r.writer.known
+		if lost := g.r.writer.lost.Load(); k.lost != lost || k.at != number(changes.now) {
+			k.forget(number(changes.now))
+			k.lost = lost
+		}
+		g.view.known = k
+	}
 	for _, c := range g.calls {
 		c.missing = nil
 		if err := g.take(c); err != nil {
 			return err
 		}
 	}
-	if err := g.total(); err != nil {
+	if err := g.total(changes); err != nil {
 		return err
 	}
 	g.batch.Reset()
@@ -335,7 +354,9 @@ func (g *group) build(below *flight) error {
 		if c.now != nil && string(c.now) == string(c.was) && c.was != nil {
 			continue
 		}
-		g.batch.Expect(c.key, c.was)
+		if c.assumed || c == changes || len(g.log) == 0 {
+			g.batch.Expect(c.key, c.was)
+		}
 		if c.now != nil {
 			g.batch.Put(c.key, c.now)
 		} else {
@@ -391,16 +412,15 @@ func (g *group) take(c *call) error {
 }
 
 // total brings the counts up to date, that of the changes too.
-func (g *group) total() error {
+func (g *group) total(c *cell) error {
 	if len(g.log) > 0 {
-		c, err := g.view.cell(changesKey, false)
-		if err != nil {
-			return err
-		}
 		n := number(c.now)
 		g.first = n + 1
 		c.now, c.dirty = binary.BigEndian.AppendUint64(nil, n+uint64(len(g.log))), true
 		g.order = append(g.order, c)
+		if g.view.known != nil {
+			g.view.known.at = n + uint64(len(g.log))
+		}
 	}
 	for prefix, more := range g.count {
 		if more == 0 {
