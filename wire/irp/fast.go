@@ -120,6 +120,25 @@ func appendFast(dst, msg []byte, v *view) (out []byte, ok bool) {
 	return dst, true
 }
 
+// expecter is a record.Appender that answers faster when it hears a few names ahead.
+type expecter interface {
+	// Expect says that AppendPublic is about to be asked for names. It keeps none of them.
+	Expect(names [][]byte)
+}
+
+// lookahead is how many names an expecter hears of at once.
+const lookahead = 32
+
+// askedName is the name that the message asks for if it is a plain question, nil if it does not look like one.
+func askedName(msg []byte) []byte {
+	const at = envelopeSize + headerSize
+	if len(msg) < at+4 || binary.BigEndian.Uint32(msg[envelopeSize:]) != uint32(OpResolution) {
+		return nil
+	}
+	name, _, _ := cutBytes(msg[at:])
+	return name
+}
+
 // cutBytes takes u32 length and that many bytes from the front of b.
 func cutBytes(b []byte) (p, rest []byte, ok bool) {
 	if len(b) < 4 {

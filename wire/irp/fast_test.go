@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -273,3 +274,74 @@ func BenchmarkFast(b *testing.B) {
 		}
 	}
 }
+
+// eager is an appender that is told of what comes.
+type eager struct {
+	shelf
+	heard *[]string
+}
+
+func (e eager) Expect(names [][]byte) {
+	for _, n := range names {
+		*e.heard = append(*e.heard, string(n))
+	}
+}
+
+// Whoever wants to know hears of all names that come together, before the answers, by UDP and over connections alike.
+func TestExpect(t *testing.T) {
+	const n = 2*lookahead + 3
+	var heard, want []string
+	s := &Server{Resolver: eager{newShelf(), &heard}}
+	s.start()
+	var all []byte
+	batch := burst.NewBatch(n+2, 512)
+	for i := range n {
+		name := []string{"88.111.1/t1", "88.111.1/three", "88.111.1/none"}[i%3]
+		want = append(want, name)
+		msg := AppendMessage(nil, ask1(name, DefaultFlags))
+		all = append(all, msg...)
+		batch[i].N = copy(batch[i].Buf, msg)
+	}
+	check := func(way string) {
+		t.Helper()
+		if !slices.Equal(heard, want) {
+			t.Errorf("%s: heard of %d names of %d: %q", way, len(heard), len(want), heard)
+		}
+		heard = nil
+	}
+
+	u := &udpServer{s: s}
+	odd := [][]byte{{}, []byte("no message"), AppendMessage(nil, newRequest(OpCreate, 0, nil))}
+	batch[n].N, batch[n+1].N = copy(batch[n].Buf, odd[1]), copy(batch[n+1].Buf, odd[2])
+	for i := 0; i < len(batch); i += lookahead {
+		u.expect(batch[i:min(len(batch), i+lookahead)])
+	}
+	check("udp")
+
+	c := &conn{s: s}
+	rest := append(append(all[:len(all):len(all)], odd[2]...), all[:30]...)
+	for used := 0; ; {
+		k := c.expect(rest[used:])
+		if used += k; k == 0 {
+			if used != len(all)+len(odd[2]) {
+				t.Errorf("looked at %d bytes of %d", used, len(all))
+			}
+			break
+		}
+	}
+	check("tcp")
+	first := batch[0].N
+	if k := c.expect(all[:first]); k != first || heard != nil {
+		t.Error("one question alone was told of", k, heard)
+	}
+	for _, b := range odd {
+		c.expect(b)
+	}
+	if allocs := testing.AllocsPerRun(100, func() { heard = heard[:0]; s.expecter = quiet{}; c.expect(all); u.expect(batch[:lookahead]) }); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+type quiet struct{}
+
+func (quiet) Expect([][]byte) {}

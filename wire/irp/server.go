@@ -50,6 +50,7 @@ type Server struct {
 
 	once       sync.Once
 	appender   record.Appender
+	expecter   expecter // the appender, if it wants to know what comes
 	challenges *challenges
 	sessions   *sessions
 	limiter    *limiter
@@ -156,6 +157,7 @@ func (s *Server) start() {
 			s.Log = slog.New(slog.DiscardHandler)
 		}
 		s.appender, _ = s.Resolver.(record.Appender)
+		s.expecter, _ = s.Resolver.(expecter)
 		s.challenges = newChallenges(s.Now, s.Rand)
 		s.sessions = newSessions(s.Now, s.Rand)
 		l := &s.Limits

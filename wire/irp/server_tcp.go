@@ -100,6 +100,8 @@ type conn struct {
 	work  sync.WaitGroup
 	extra int64 // of the buffer, counted in Server.large
 	small int   // reads in a row that brought little
+
+	names [][]byte // room for expect; nil until requests come together
 }
 
 // outBuffers are the buffers of answers. A connection has one only while it writes: most are silent.
@@ -206,7 +208,7 @@ func (c *conn) run(ctx context.Context) {
 	for {
 		now := c.s.Now()
 		v := c.s.view(now)
-		used, fast := 0, uint64(0)
+		used, expected, fast := 0, 0, uint64(0)
 		for len(buf)-used >= envelopeSize {
 			e, err := DecodeEnvelope(buf[used:])
 			if err != nil {
@@ -225,6 +227,9 @@ func (c *conn) run(ctx context.Context) {
 					return
 				}
 				break
+			}
+			if used >= expected && c.s.expecter != nil {
+				expected = used + c.expect(buf[used:])
 			}
 			msg := buf[used : used+total]
 			used += total
@@ -268,6 +273,34 @@ func (c *conn) run(ctx context.Context) {
 		}
 		buf = buf[:len(buf)+n]
 	}
+}
+
+// expect tells the Resolver what the next messages in b ask for. It returns how many bytes of them it looked at.
+func (c *conn) expect(b []byte) (n int) {
+	names := c.names[:0]
+	for messages := 0; messages < lookahead && len(b)-n >= envelopeSize; messages++ {
+		length := binary.BigEndian.Uint32(b[n+16:])
+		if uint64(length) > uint64(len(b)-n-envelopeSize) {
+			break
+		}
+		total := envelopeSize + int(length)
+		if messages == 0 && total == len(b) {
+			return total // one alone, as most come
+		}
+		if name := askedName(b[n : n+total]); name != nil {
+			if names == nil {
+				names = make([][]byte, 0, lookahead)
+			}
+			names = append(names, name)
+		}
+		n += total
+	}
+	if len(names) > 1 {
+		c.s.expecter.Expect(names)
+	}
+	clear(names) // they lie in a buffer that may be let go of
+	c.names = names
+	return n
 }
 
 // mayGrow reports whether the buffer may grow to n bytes. What it takes beyond its first size is counted.

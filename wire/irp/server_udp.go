@@ -70,6 +70,7 @@ type udpServer struct {
 	arena  []byte // the burst's answers, one behind the other
 	out    []burst.Packet
 	pieces *reassembler
+	names  [lookahead][]byte // room for expect
 	work   sync.WaitGroup
 }
 
@@ -80,6 +81,9 @@ func (u *udpServer) burst(ctx context.Context, in []burst.Packet) {
 	ms := now.UnixMilli()
 	fast := uint64(0)
 	for i := range in {
+		if i%lookahead == 0 && u.s.expecter != nil {
+			u.expect(in[i:min(len(in), i+lookahead)])
+		}
 		p := &in[i]
 		if p.Cut {
 			u.s.Stats.Malformed.Add(1)
@@ -103,6 +107,19 @@ func (u *udpServer) burst(ctx context.Context, in []burst.Packet) {
 	}
 	u.flush()
 	u.s.Stats.Fast.Add(fast)
+}
+
+// expect tells the Resolver what the packets ask for, lookahead of them at most.
+func (u *udpServer) expect(in []burst.Packet) {
+	names := u.names[:0]
+	for i := range in {
+		if name := askedName(in[i].Payload()); name != nil {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 1 {
+		u.s.expecter.Expect(names)
+	}
 }
 
 // queue puts the answer arena[at:] into the burst that goes out, as one packet or several.
