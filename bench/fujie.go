@@ -179,7 +179,7 @@ func startRecursive(ctx context.Context, h *Host) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Process: p}
+	s := &Server{Process: p, Names: min(h.Names, recursionNames)}
 	node, err := h.awaitReady(ctx, p, ready)
 	if err != nil {
 		return s, err
@@ -189,7 +189,7 @@ func startRecursive(ctx context.Context, h *Host) (*Server, error) {
 	if err != nil {
 		return s, err
 	}
-	if _, err := h.register(ctx, dir, min(h.Names, recursionNames)); err != nil {
+	if _, err := h.register(ctx, dir, s.Names); err != nil {
 		return s, err
 	}
 	t := Target{Over: UDP, Addr: addr, Proto: IRP{Flags: ClientFlags, Expires: h.expires()}}

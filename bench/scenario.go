@@ -61,8 +61,12 @@ func (h *Host) startAll(ctx context.Context, table []*Subject, r *Report) []*Ser
 			maps.DeleteFunc(s.Targets, func(g string, _ Target) bool { return !slices.Contains(sub.Groups, g) })
 		}
 		if err == nil {
+			held := h.Names
+			if s.Names > 0 {
+				held = s.Names
+			}
 			for _, t := range s.Targets {
-				if err = t.check(ctx, h.Names); err != nil {
+				if err = t.check(ctx, held); err != nil {
 					break
 				}
 			}

@@ -40,6 +40,7 @@ type Server struct {
 	Pid     int               // of the process that answers, when Process is only its parent
 	Targets map[string]Target // by scenario group: "udp", "tcp", "http", "recursion"
 	Debug   string            // address of its pprof, or ""
+	Names   uint64            // how many of the records it holds, when not all
 	Close   func()            // more to end than Process; may be nil
 }
 
