@@ -26,7 +26,7 @@ func product(i int) record.Write {
 
 func disk(t testing.TB) store.Store {
 	t.Helper()
-	s, err := pebble.Open(filepath.Join(t.TempDir(), "db"), pebble.Options{Cache: 256 << 20})
+	s, err := pebble.Open(filepath.Join(t.TempDir(), "db"), pebble.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,8 @@
 //
 // It stands on a store (see layout.go for what is under which key) and is a record.Resolver, Appender, Registrar,
 // Lister, Feed and SecretFinder. One Registry at a time writes to a store; a second one does no harm to what is stored,
-// since every write is conditional on what it read, but would not know which of its ready answers have become old.
+// since every batch is conditional on the number of the last change, but would not know which of its ready answers have
+// become old.
 //
 // Who is trusted: whoever can write to the store's files can change every record that is not signed, and read every
 // secret key; of signed ones they can at most bring old versions back.
