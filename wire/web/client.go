@@ -778,5 +778,9 @@ func (c *Client) Changes(ctx context.Context, _ record.Identity, after uint64, l
 		if len(es) > 0 {
 			return es, nil
 		}
+		if wait < time.Second {
+			// The server counts in whole seconds; asking it over and over for the last part of one helps nobody.
+			<-ctx.Done()
+		}
 	}
 }
