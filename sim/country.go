@@ -179,7 +179,7 @@ func (c *Country) prepare(p placed, primary string) error {
 	}
 	switch p.role {
 	case node.Recursive:
-		cfg.CacheMB, cfg.Sockets = 64, 2
+		cfg.CacheMB, cfg.Sockets = 256, 2
 		cfg.HotMB = 1
 	case node.Root:
 		cfg.Prefix = ""
