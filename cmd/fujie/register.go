@@ -145,33 +145,72 @@ func (r *registration) file(ctx context.Context, path string) error {
 	defer bar.Finish()
 	r.seen, r.batches, r.order = map[id.ID]int{}, map[registrar]*batch{}, nil
 	last := 0
-	for {
-		it, err := in.Next()
-		if err == io.EOF {
-			break
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := readAhead(ctx, in)
+	defer func() {
+		cancel()
+		for range ahead { // the file is closed after this
 		}
-		if err != nil {
-			return err
-		}
-		last = it.Line
-		if n, _ := in.Progress(); n > 0 {
-			bar.Set64(n)
-		}
-		if err := r.item(ctx, path, it, it.Line <= from); err != nil {
-			return err
-		}
-		if r.pending >= 10*r.c.Batch {
-			if err := r.flush(ctx, path); err != nil {
+	}()
+	for c := range ahead {
+		bar.Set64(c.read)
+		for _, it := range c.items {
+			last = it.Line
+			if err := r.item(ctx, path, it, it.Line <= from); err != nil {
 				return err
 			}
-			mark.write(last)
+			if r.pending >= 10*r.c.Batch {
+				if err := r.flush(ctx, path); err != nil {
+					return err
+				}
+				mark.write(last)
+			}
 		}
+		if c.err != nil {
+			return c.err
+		}
+	}
+	if ctx.Err() != nil {
+		return problem.Wrap(ctx.Err(), problem.Canceled, "stopped at line %d", "在第 %d 行停止", last)
 	}
 	if err := r.flush(ctx, path); err != nil {
 		return err
 	}
 	mark.write(last)
 	return nil
+}
+
+// chunk is some lines of a file, taken apart.
+type chunk struct {
+	items []intake.Item
+	read  int64 // bytes of the file so far
+	err   error // why the file cannot be read on
+}
+
+// readAhead takes the file apart while what came before is registered. It ends with the file, its first error, or ctx.
+func readAhead(ctx context.Context, in *intake.Reader) <-chan chunk {
+	out := make(chan chunk, 4)
+	go func() {
+		defer close(out)
+		for end := false; !end; {
+			c := chunk{items: make([]intake.Item, 0, 256)}
+			for len(c.items) < cap(c.items) && !end {
+				it, err := in.Next()
+				if end = err != nil; !end {
+					c.items = append(c.items, it)
+				} else if err != io.EOF {
+					c.err = err
+				}
+			}
+			c.read, _ = in.Progress()
+			select {
+			case out <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // item puts one line into its keeper's batch. done lines were acknowledged by an earlier run and only count as seen.
