@@ -51,6 +51,9 @@ func TestKitInMemory(t *testing.T) {
 }
 
 func TestGetAllocatesNothing(t *testing.T) {
+	if racing {
+		t.Skip("the race detector allocates; the plain run counts")
+	}
 	s := open(t, t.TempDir(), pebble.Options{})
 	defer s.Close()
 	load := storetest.Load{Writers: 1, Steps: 200}

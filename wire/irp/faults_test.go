@@ -471,6 +471,8 @@ func TestQuestionsCannotBeGuessed(t *testing.T) {
 	for range 50 {
 		asks(t, c, a.at, someQuery("x"), "true")
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(ids) != 50 || len(ports) < 30 {
 		t.Errorf("%d numbers, %d ports", len(ids), len(ports))
 	}
