@@ -222,9 +222,5 @@ func PrefixKeyRef(prefix string) record.Ref {
 	return record.Ref{Index: 300, Name: id.PrefixRecord(prefix).String()}
 }
 
-// timeouts that no configuration changes.
-const (
-	startTimeout = 20 * time.Second
-	stopTimeout  = 5 * time.Second
-	renewEvery   = time.Hour
-)
+// renewEvery is how often signatures near their end are looked for.
+const renewEvery = time.Hour

@@ -113,7 +113,7 @@ func (c *Country) start(ctx context.Context) error {
 			return err
 		}
 		if p.role == node.Root {
-			if err := c.takeHints(p.name); err != nil {
+			if err := c.readRootKey(); err != nil {
 				return err
 			}
 		}
@@ -288,8 +288,8 @@ func keepPorts(cfgPath string, w Ready) error {
 	return node.WriteFile(cfgPath, b)
 }
 
-// takeHints spreads the root's hints.
-func (c *Country) takeHints(string) error {
+// readRootKey takes the root's key from the hints that it wrote.
+func (c *Country) readRootKey() error {
 	h, err := node.ReadHints(c.state.Hints)
 	if err != nil {
 		return err
