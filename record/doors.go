@@ -33,6 +33,8 @@ type Query struct {
 	NoReferral    bool // do not answer with a referral
 	Depth         int  // hops already made for this question; resolvers refuse over MaxDepth
 	Trace         bool // fill Answer.Path
+
+	Purpose string // what the asker says that the data is for: a word that the owner's rules may ask about, as "warranty"
 }
 
 // MaxDepth is how many hops, through referrals, services and aliases, one question may make.
@@ -101,6 +103,7 @@ type Answer struct {
 	Expires   time.Time // until when it may be kept; zero means by the values' TTLs
 	Source    string    // where it came from, for people: "store", "cache", "127.0.0.1:2641"
 	Path      []Step    // how it was found, when Query.Trace asked
+	Live      time.Time // when the oldest of the fetched values was read from its owner's system; zero when all were stored
 }
 
 // Referral names the service to ask instead.
@@ -129,6 +132,20 @@ type Step struct {
 // and Expires are filled beside NotFound and NoValues too. The answer's slices are the caller's to read, not to change.
 type Resolver interface {
 	Resolve(ctx context.Context, q Query) (Answer, error)
+}
+
+// Governor is the door between the registry and the rules about who may see what. The registry asks it whenever it
+// makes an answer; ready answers are made once, so that rules cost nothing while they do not change.
+type Governor interface {
+	// Govern returns the values with the permissions that hold by the rules: PublicRead where anybody may read, none
+	// where not. It returns values itself when no rule changes any, and never changes it. governed reports whether the
+	// record has rules: what is hidden in it is then absent for those who may not see it, and nothing tells that it is
+	// there. It looks at what is in memory or in the local store only. An error hides everything (fail closed).
+	Govern(ctx context.Context, rec id.ID, values []Value) (out []Value, governed bool, err error)
+	// Admit decides which of the values at the places hidden, which the query asks for and Govern left without
+	// PublicRead, the asker (q.By, q.Purpose) sees; q.By is not anonymous. Places admitted are durably in the audit
+	// trail when it returns.
+	Admit(ctx context.Context, q *Query, rec id.ID, values []Value, hidden []int) (admitted []int, err error)
 }
 
 // Protocol is a way to reach a server.

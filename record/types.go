@@ -18,6 +18,15 @@ const (
 	TypeSignature  = "HS_SIGNATURE"   // a JWS over the digests of the record's values
 	TypeLoc        = "10320/loc"      // several addresses, and how to choose
 	TypeURL        = "URL"
+	TypeTemplateID = "TEMPLATE_ID" // at IndexTemplateID: the identifier of the template that the record keeps to
+	TypeTemplate   = "TEMPLATE"    // at IndexTemplate: the version of it
 	TypeEmail      = "EMAIL"
 	TypeDesc       = "DESC"
+)
+
+// Where a record that keeps to a template says so, and from where on its properties stand (china.md §3.2).
+const (
+	IndexTemplateID = 1000
+	IndexTemplate   = 1001
+	IndexProperty   = 2000
 )
