@@ -17,7 +17,7 @@ type Problem struct {
 	Type   string   `json:"type" doc:"urn:fujie:problem: and the kind, for programs"`
 	Title  string   `json:"title" doc:"The HTTP status in words"`
 	Status int      `json:"status"`
-	Kind   string   `json:"kind" doc:"What went wrong, for programs: not-found, exists, bad-value, need-auth, …"`
+	Kind   string   `json:"kind" doc:"What went wrong, for programs: not-found, exists, bad-value, authentication-needed, …"`
 	Detail string   `json:"detail" doc:"What went wrong and what to do, for people, in the caller's language"`
 	Errors []Detail `json:"errors,omitempty" doc:"Each place at fault"`
 }
