@@ -3,9 +3,12 @@
 # make build   leave bin/fujie, one static binary
 # make bench   measure, beside peers and ceilings; reports go to bench/results/
 # make soak    the long campaigns: crashes, random operations, fuzzing
+# make deb     a Debian package of the program and its systemd units, in dist/
 
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Debian's versions begin with a digit.
+DEBVERSION = $(shell git describe --tags 2>/dev/null | sed -n 's/^v\([0-9]\)/\1/p' | grep . || echo 0.0.0+git$$(git rev-parse --short HEAD 2>/dev/null))
 LDFLAGS   = -s -w -X main.version=$(VERSION)
 SUDO      = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FUZZTIME ?= 60s
@@ -15,7 +18,11 @@ TEST_DEPS  = postgresql:/usr/lib/postgresql curl:/usr/bin/curl openssl:/usr/bin/
 SOAK_DEPS  = chromium:/usr/bin/chromium
 BENCH_DEPS = nsd:/usr/sbin/nsd knot:/usr/sbin/knotd
 
-.PHONY: build up test test-deps bench bench-deps soak race lint clean cross
+# The packager, run from its source, so that nothing need be installed; a version whose parts can all be had.
+NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+ARCH     ?= $(shell $(GO) env GOARCH)
+
+.PHONY: deb build up test test-deps bench bench-deps soak race lint clean cross
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fujie ./cmd/fujie
@@ -55,6 +62,10 @@ soak: test-deps build
 cross:
 	@set -e; for t in linux/amd64 linux/arm64 linux/loong64 linux/riscv64 darwin/arm64 windows/amd64; do \
 	  echo $$t; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/fujie; done
+
+deb: build
+	@mkdir -p dist
+	ARCH=$(ARCH) VERSION=$(DEBVERSION) $(GO) run $(NFPM) package --config packaging/nfpm.yaml --packager deb --target dist/
 
 clean:
 	rm -rf bin dist
