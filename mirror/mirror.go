@@ -40,6 +40,11 @@ type Config struct {
 	By   record.Identity // who asks it, where the feed does not prove that by itself
 	Into Keeper
 	Name string // under which the place in the feed is kept; "original" if empty
+	// From is the number of a change up to which everything is here already, from another source: where a mirror begins
+	// that has no place in this feed yet. 0 begins with the first change.
+	From uint64
+	// Anew makes such a mirror copy everything and take out what the original does not have.
+	Anew bool
 
 	Batch        int           // entries at a time; 2000 if 0
 	Poll         time.Duration // how long one question waits for news; 30 s if 0
@@ -78,6 +83,7 @@ type Status struct {
 	Behind  time.Duration // how old what is here may be: since it last had everything
 	Copied  int64         // entries since the start
 	Resyncs int64         // how often the original was found to have been set back, since the start
+	Anew    bool          // everything is being copied again; until that is done what is here may be of two ages
 	Err     error         // the last failure, nil when all is well
 }
 
@@ -176,6 +182,22 @@ func (c cursor) bytes() []byte {
 	return append(binary.BigEndian.AppendUint64(b, c.seq), c.was[:]...)
 }
 
+// Place is where a copy stands in the feed of its original.
+type Place struct {
+	Seq  uint64   // the number of the last change that is here
+	Mark [32]byte // what that change was, see Mark
+	Anew bool     // everything is being copied again
+}
+
+// ReadPlace reads what a Mirror keeps under its name, as Keeper.Cursor returns it. ok is false when it has not begun.
+func ReadPlace(b []byte) (p Place, ok bool, err error) {
+	c, err := readCursor(b)
+	return Place{c.seq, c.was, c.anew}, b != nil && err == nil, err
+}
+
+// Mark tells a change from another one that has its number in another life of its node.
+func Mark(e *record.Change) [32]byte { return mark(e) }
+
 func readCursor(b []byte) (c cursor, err error) {
 	switch {
 	case b == nil:
@@ -209,6 +231,14 @@ func (m *Mirror) follow(ctx context.Context, healthy func()) error {
 		return err
 	}
 	var seen *names
+	if b == nil && (m.cfg.Anew || m.cfg.From > 0) {
+		if at, err = m.begin(ctx); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	m.status.Anew = at.anew
+	m.mu.Unlock()
 	if at.anew {
 		// What was seen before the interruption is not known any more.
 		at, seen = cursor{anew: true}, newNames()
@@ -221,6 +251,7 @@ func (m *Mirror) follow(ctx context.Context, healthy func()) error {
 			m.cfg.Log.Warn("the original was set back; everything is copied again", "name", m.cfg.Name, "change", at.seq)
 			m.mu.Lock()
 			m.status.Resyncs++
+			m.status.Anew = true
 			m.mu.Unlock()
 			at, seen = cursor{anew: true}, newNames()
 			if err := m.cfg.Into.Copy(ctx, m.cfg.Name, nil, at.bytes()); err != nil {
@@ -281,10 +312,29 @@ func (m *Mirror) follow(ctx context.Context, healthy func()) error {
 			if err := m.cfg.Into.Copy(ctx, m.cfg.Name, nil, at.bytes()); err != nil {
 				return err
 			}
+			m.mu.Lock()
+			m.status.Anew = false
+			m.mu.Unlock()
 		}
 		full = len(es) >= m.cfg.Batch
 		m.note(at, es)
 	}
+}
+
+// begin notes where a mirror that has no place yet begins.
+func (m *Mirror) begin(ctx context.Context) (cursor, error) {
+	at := cursor{anew: true}
+	if !m.cfg.Anew {
+		es, err := m.ask(ctx, m.cfg.From-1, 1, false, m.cfg.Probe)
+		if err != nil {
+			return at, err
+		}
+		if len(es) == 0 || es[0].Seq != m.cfg.From {
+			return at, problem.New(problem.Conflict, "the original does not show its change %d, behind which the copy goes on", "原节点未给出其第 %d 条变更，镜像无法由此继续", m.cfg.From)
+		}
+		at = cursor{seq: m.cfg.From, was: mark(&es[0].Change)}
+	}
+	return at, m.cfg.Into.Copy(ctx, m.cfg.Name, nil, at.bytes())
 }
 
 func rising(es []record.Entry, after uint64) error {

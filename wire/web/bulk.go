@@ -310,6 +310,14 @@ func spell(v id.ID) string {
 // values=block gives "block" instead, the value block in base64, which loses nothing; values=none neither. A record
 // that is gone has none.
 
+// FeedWatcher is a Feed that wants to know who follows it and how far they are: the request parameter site=NAME says that
+// a site of that name asks, which durably holds every change up to the one that it asks behind.
+type FeedWatcher interface {
+	// Followed hears of such a request when it begins; left is called when it has been answered or given up. Whether by
+	// may speak for the site is the watcher's to decide.
+	Followed(by record.Identity, site string, after uint64) (left func())
+}
+
 const feedTime = "2006-01-02T15:04:05.000Z"
 
 func (s *Server) feed(c *call) error {
@@ -343,6 +351,9 @@ func (s *Server) feed(c *call) error {
 		}
 	}()
 	http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(patience + s.Limits.Request))
+	if w, ok := s.Feed.(FeedWatcher); ok && c.query.Get("site") != "" && !c.by.IsAnonymous() {
+		defer w.Followed(c.by, c.query.Get("site"), after)()
+	}
 	es, err := s.Feed.Changes(ctx, c.by, after, max(limit, 1), form != "none")
 	if err != nil && ctx.Err() == nil {
 		return err

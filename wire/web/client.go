@@ -43,6 +43,10 @@ type Client struct {
 
 	Timeout time.Duration // for one request; 30 s when 0. Waiting for news has its own.
 
+	// Follower is the name under which a site of the same prefix follows: it tells the server that every change which it asks
+	// behind is durably here. Empty for all others.
+	Follower string
+
 	once    sync.Once
 	broken  error
 	http    *http.Client
@@ -740,6 +744,9 @@ func (c *Client) Changes(ctx context.Context, _ record.Identity, after uint64, l
 	p := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(min(max(limit, 1), listChunk))}, "values": {"none"}}
 	if values {
 		p.Set("values", "block")
+	}
+	if c.Follower != "" {
+		p.Set("site", c.Follower)
 	}
 	for {
 		if ctx.Err() != nil {
