@@ -55,6 +55,10 @@ type Server struct {
 	Site   func() *record.Site // what /api/site says
 	Tunnel http.Handler        // takes messages of the Handle protocol in POST requests
 
+	// Routes gives the handler of paths that other rooms answer (an office, a log's files); nil for those that are none of
+	// theirs. It is asked before everything else, except for /api/handles/.
+	Routes func(path string) http.Handler
+
 	// Certificate is for HTTPS; without one there is no HTTPS, and so nobody can write. Its key also signs for the
 	// server in sessions. Browsers do not take Ed25519 in TLS: for them a P-256 certificate is made beside such a one.
 	Certificate tls.Certificate
@@ -225,6 +229,13 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(s.serve)
 }
 
+// Identify finds out who makes a request, for the handlers of Routes: nobody is no error, a proof that does not hold is
+// one.
+func (s *Server) Identify(r *http.Request) (record.Identity, error) {
+	s.start()
+	return s.identify(&call{s: s, r: r})
+}
+
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	// No mux: identifiers hold slashes and dots that a mux would clean away.
 	path := r.URL.Path
@@ -234,6 +245,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		s.api(w, r, name, s.handles)
 		return
+	}
+	if s.Routes != nil {
+		if h := s.Routes(path); h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
 	}
 	if s.Tunnel != nil && r.Method == http.MethodPost && isTunnel(r.Header.Get("Content-Type")) {
 		s.Tunnel.ServeHTTP(w, r)
