@@ -29,7 +29,7 @@ func startAuthority(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	n.site = n.describe(n.cfg.Mirror == nil)
+	n.place.Store(n.describe(n.cfg.Mirror == nil && n.cfg.Sites.first()))
 	hints, err := ReadHints(n.cfg.Hints)
 	switch {
 	case err == nil:
@@ -44,6 +44,13 @@ func startAuthority(ctx context.Context, n *Node) error {
 	}
 	if err := n.follow(ctx); err != nil {
 		return err
+	}
+	if n.cfg.Sites != nil {
+		if err := n.joinSites(ctx, n.top); err != nil {
+			return err
+		}
+		n.top = n.sites
+		n.goes("sites", n.sites.Run)
 	}
 	return n.serve(n.authority(), udp, tcp, tlsl, httpl)
 }
@@ -74,6 +81,7 @@ func (n *Node) openRegistry(ctx context.Context) (err error) {
 	}
 	n.keys.add(n.cfg.Prefix, n.prefixKey)
 	n.keys.local = n.registry
+	n.top = n.registry
 	if err := n.sign(ctx); err != nil {
 		return err
 	}
@@ -110,7 +118,7 @@ func (n *Node) sign(ctx context.Context) error {
 
 // homeAll makes the node answer for the prefixes of its configuration.
 func (n *Node) homeAll(ctx context.Context) error {
-	if n.cfg.Mirror != nil {
+	if n.cfg.Mirror != nil || !n.cfg.Sites.first() {
 		return nil // the node that it follows says what there is to answer for
 	}
 	var writes []record.Write
@@ -132,7 +140,7 @@ func (n *Node) homeAll(ctx context.Context) error {
 
 // Write implements record.Registrar: the registry's, and the keys follow when a prefix comes or goes.
 func (n *Node) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
-	res, err := n.registry.Write(ctx, by, writes)
+	res, err := n.top.Write(ctx, by, writes)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +153,11 @@ func (n *Node) Write(ctx context.Context, by record.Identity, writes []record.Wr
 }
 
 func (n *Node) authority() doors {
-	return doors{resolver: n.registry, registrar: n, lister: n.registry, feed: n.registry, secrets: n.registry}
+	d := doors{resolver: n.registry, registrar: n, lister: n.registry, feed: n.registry, secrets: n.registry}
+	if n.sites != nil {
+		d.feed = n.sites
+	}
+	return d
 }
 
 func (n *Node) openRecursor(h *Hints) (err error) {

@@ -63,6 +63,9 @@ type Config struct {
 	// Mirror makes the node follow another one. Admins of that one, as whom a mirror introduces itself, may read its Feed.
 	Mirror *Mirror `yaml:"mirror"`
 
+	// Sites makes the node one of several sites of its prefix that take over from one another. Not together with mirror.
+	Sites *Sites `yaml:"sites"`
+
 	// AllowPrivate lets delegations lead to loopback and private addresses. Danger: whoever controls a delegation can
 	// then make this node send questions into your network. Default: false.
 	AllowPrivate bool `yaml:"allow-private"`
@@ -195,6 +198,15 @@ func (c *Config) fill() error {
 	}
 	if m := c.Mirror; m != nil && !strings.HasPrefix(m.Of, "https://") {
 		return problem.New(problem.BadRequest, "mirror.of must be an https:// address: a Feed carries secrets", "mirror.of 须为 https:// 地址：同步流中含有秘密")
+	}
+	if c.Sites != nil {
+		if c.Mirror != nil || c.Role == Recursive || c.Role == Root {
+			return problem.New(problem.BadRequest, "sites is for nodes that answer for a prefix below the root, and not beside mirror; leave one out",
+				"sites 仅用于根以下负责前缀的节点，且不能与 mirror 同用；请删去其一")
+		}
+		if err := c.Sites.check(); err != nil {
+			return err
+		}
 	}
 	if c.HotMB == 0 {
 		c.HotMB = 256

@@ -164,3 +164,16 @@ func (h *Hints) Write(path string) error {
 	}
 	return WriteFile(path, append(b, '\n'))
 }
+
+// EnsureServerKeys are a node's server key and the key that its TLS connections show, made when there are none: the same,
+// or a P-256 key where TLS cannot take the first.
+func EnsureServerKeys(data string, alg trust.Algorithm) (server, tls *trust.PrivateKey, err error) {
+	if server, err = EnsureKey(NodeKeyPath(data), alg); err != nil {
+		return nil, nil, err
+	}
+	if server.Algorithm() != trust.SM2 {
+		return server, server, nil
+	}
+	tls, err = EnsureKey(filepath.Join(data, tlsKeyFile), trust.P256)
+	return server, tls, err
+}

@@ -8,14 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/mirror"
+	"github.com/fujie-id/fujie/mirror/site"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/recursor"
@@ -42,10 +43,12 @@ type Node struct {
 	registry *registry.Registry // nil on a recursive node
 	recursor *recursor.Recursor // nil when there is no root to ask
 	mirror   *mirror.Mirror     // nil unless this node follows another
+	sites    *site.Site         // nil unless the prefix has several sites that take over from one another
+	top      record.Registrar   // where writes begin their way to the registry
 	keys     keyring
 
 	irpAddr, tlsAddr, httpAddr netip.AddrPort
-	site                       *record.Site
+	place                      atomic.Pointer[record.Site] // where it is
 	irp                        *irp.Server
 	web                        *web.Server
 
@@ -99,14 +102,8 @@ func newNode(c Config, opts Options) *Node {
 }
 
 func (n *Node) start(ctx context.Context) (err error) {
-	if n.key, err = EnsureKey(NodeKeyPath(n.cfg.Data), n.cfg.Algorithm); err != nil {
+	if n.key, n.tlsKey, err = EnsureServerKeys(n.cfg.Data, n.cfg.Algorithm); err != nil {
 		return err
-	}
-	n.tlsKey = n.key
-	if n.key.Algorithm() == trust.SM2 {
-		if n.tlsKey, err = EnsureKey(filepath.Join(n.cfg.Data, tlsKeyFile), trust.P256); err != nil {
-			return err
-		}
 	}
 	n.client = &irp.Client{Iterative: true, Now: n.now}
 	n.closes = append(n.closes, func() error { n.client.Close(); return nil })
@@ -136,7 +133,7 @@ func (n *Node) Name() string         { return n.cfg.Name }
 func (n *Node) Config() Config       { return n.cfg }
 func (n *Node) IRP() netip.AddrPort  { return n.irpAddr }
 func (n *Node) HTTP() netip.AddrPort { return n.httpAddr }
-func (n *Node) Site() *record.Site   { return n.site }
+func (n *Node) Site() *record.Site   { return n.place.Load() }
 func (n *Node) Key() trust.PublicKey { return n.key.Public() }
 
 // TLSKey is the key that HTTPS and TLS connections show.
@@ -271,8 +268,8 @@ func (n *Node) describe(primary bool) *record.Site {
 // serve puts the doors on the wires.
 func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) error {
 	auth := &trust.Checker{Resolver: &n.keys, Secrets: d.secrets, Remote: n.verifyRemote}
-	site := func() *record.Site { return n.site }
-	cert, err := trust.SelfSigned(n.tlsKey, []string{n.cfg.Name, "localhost"}, addrs(n.site), n.now(), certLife)
+	site := func() *record.Site { return n.place.Load() }
+	cert, err := trust.SelfSigned(n.tlsKey, []string{n.cfg.Name, "localhost"}, addrs(n.place.Load()), n.now(), certLife)
 	if err != nil {
 		return err
 	}
@@ -284,6 +281,7 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Feed: d.feed, Secrets: d.secrets, Auth: auth,
 		Site: site, Tunnel: n.irp.Tunnel(), Certificate: cert, Name: n.cfg.Name, Log: n.log, Now: n.now,
 	}
+	n.web.Routes = n.routes()
 	for _, c := range udp {
 		n.goes("IRP over UDP", func(ctx context.Context) error { return n.irp.ServeUDP(ctx, c) })
 	}

@@ -16,6 +16,6 @@ func startRecursive(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	n.site = n.describe(false)
+	n.place.Store(n.describe(false))
 	return n.serve(doors{resolver: n.recursor}, udp, tcp, tlsl, httpl)
 }

@@ -17,8 +17,8 @@ func startRoot(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	n.site = n.describe(true)
-	if err := n.registry.Bootstrap(ctx, registry.Delegation{Sites: []*record.Site{n.site}, Keys: anchors(n.prefixKey)}); err != nil {
+	n.place.Store(n.describe(true))
+	if err := n.registry.Bootstrap(ctx, registry.Delegation{Sites: []*record.Site{n.place.Load()}, Keys: anchors(n.prefixKey)}); err != nil {
 		return err
 	}
 	h := n.Hints()
@@ -34,5 +34,5 @@ func startRoot(ctx context.Context, n *Node) error {
 
 // Hints is what others must be told of a root node to find it and to check what it says.
 func (n *Node) Hints() *Hints {
-	return &Hints{Anchors: anchors(n.prefixKey), Sites: []*record.Site{n.site}}
+	return &Hints{Anchors: anchors(n.prefixKey), Sites: []*record.Site{n.place.Load()}}
 }

@@ -64,6 +64,9 @@ func (a *Access) Client(n *NodeState) (*web.Client, error) {
 	return c, nil
 }
 
+// PrefixKey is the key of a node's prefix.
+func PrefixKey(n *NodeState) (*trust.PrivateKey, error) { return readKey(node.PrefixKeyPath(n.Dir)) }
+
 func readKey(path string) (*trust.PrivateKey, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

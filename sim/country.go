@@ -42,6 +42,7 @@ type Country struct {
 	plan   *Plan
 	opts   Options
 	access *Access
+	sites  map[string]*siteGroup // prefix → its sites, where there are several
 
 	mu      sync.Mutex
 	state   State
@@ -99,6 +100,9 @@ func (c *Country) start(ctx context.Context) error {
 	byPrefix := map[string][]placed{}
 	primary := map[string]string{}
 	started := 0
+	if err := c.placeSites(); err != nil {
+		return err
+	}
 	for _, p := range nodes {
 		if p.prefix != "" {
 			byPrefix[p.prefix] = append(byPrefix[p.prefix], p)
@@ -169,6 +173,9 @@ func (c *Country) prepare(p placed, primary string) error {
 			cfg.Listen = node.Listen{IRP: fmt.Sprintf("127.0.0.1:%d", c.plan.IRP), HTTP: fmt.Sprintf("127.0.0.1:%d", c.plan.HTTP)}
 		}
 	}
+	if sites := c.sites[p.prefix]; p.prefix != "" && sites != nil {
+		cfg.Listen.HTTP = sites.addrs[p.name] // which the other sites were told
+	}
 	cfg.Listen.IRP, cfg.Listen.HTTP = freeOr(cfg.Listen.IRP), freeOr(cfg.Listen.HTTP)
 	cfg.Name, cfg.Role, cfg.Prefix, cfg.Data, cfg.Algorithm = p.name, p.role, p.prefix, dir, c.plan.Algorithm
 	cfg.Hints, cfg.AllowPrivate = c.state.Hints, true
@@ -189,7 +196,6 @@ func (c *Country) prepare(p placed, primary string) error {
 	}
 	if p.mirror {
 		src := c.state.Node(primary)
-		cfg.Mirror = &node.Mirror{Of: src.HTTPS, Key: src.Pin}
 		// All sites of one prefix are one operator's and share its key.
 		key, err := os.ReadFile(node.PrefixKeyPath(src.Dir))
 		if err != nil {
@@ -198,6 +204,9 @@ func (c *Country) prepare(p placed, primary string) error {
 		if err := node.WriteFile(node.PrefixKeyPath(dir), key); err != nil {
 			return err
 		}
+	}
+	if sites := c.sites[p.prefix]; p.prefix != "" && sites != nil {
+		cfg.Sites = &node.Sites{Self: p.name, All: sites.peers, Hold: c.plan.National.Hold}
 	}
 	b, err := yaml.Marshal(cfg)
 	if err != nil {
@@ -214,6 +223,46 @@ func (c *Country) prepare(p placed, primary string) error {
 		n.DemoUser = demoUser(p.prefix)
 	}
 	c.state.Nodes = append(c.state.Nodes, n)
+	return nil
+}
+
+// siteGroup is the sites of one prefix, with their addresses and keys settled before the first of them starts, since each
+// is told of all.
+type siteGroup struct {
+	peers []node.Peer
+	addrs map[string]string // name → host:port of HTTPS
+}
+
+// placeSites settles where the sites of the national prefix are.
+func (c *Country) placeSites() error {
+	n := c.plan.National
+	if len(n.Sites) < 2 {
+		return nil
+	}
+	g := &siteGroup{addrs: map[string]string{}}
+	for _, s := range n.Sites {
+		dir := c.dir(s.Name)
+		addr := "127.0.0.1:0"
+		if b, err := os.ReadFile(filepath.Join(dir, "node.yaml")); err == nil {
+			old, err := node.Parse(b, dir)
+			if err != nil {
+				return err
+			}
+			addr = old.Listen.HTTP
+		}
+		l, err := net.Listen("tcp", freeOr(addr))
+		if err != nil {
+			return problem.Wrap(err, problem.Unreachable, "there is no free port on 127.0.0.1", "127.0.0.1 上没有空闲端口")
+		}
+		defer l.Close() // held until all have one, so that no two get the same
+		server, tls, err := node.EnsureServerKeys(dir, c.plan.Algorithm)
+		if err != nil {
+			return err
+		}
+		g.addrs[s.Name] = l.Addr().String()
+		g.peers = append(g.peers, node.Peer{Name: s.Name, URL: "https://" + l.Addr().String(), Key: tls.Public().Fingerprint(), Signs: server.Public().Fingerprint()})
+	}
+	c.sites = map[string]*siteGroup{n.Prefix: g}
 	return nil
 }
 

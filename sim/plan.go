@@ -41,6 +41,7 @@ type PlanNode struct {
 // PlanNational is the national prefix and its sites, the first of which is the primary.
 type PlanNational struct {
 	Prefix string     `yaml:"prefix"`
+	Hold   int        `yaml:"hold"` // how many other sites must hold a change before it is acknowledged
 	Sites  []PlanNode `yaml:"sites"`
 }
 

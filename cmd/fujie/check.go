@@ -76,7 +76,7 @@ func check(e *env, plan *sim.Plan, program, input string, processes bool) error 
 
 	if !c.step("every node starts, prefixes are delegated, mirrors follow", "启动全部节点、逐级授权、镜像同步", func() (string, error) {
 		var err error
-		c.country, err = sim.Start(ctx, plan, sim.Options{Data: filepath.Join(dir, "country"), Processes: processes, Separate: []string{host}, Program: program, Version: version, Log: log})
+		c.country, err = sim.Start(ctx, plan, sim.Options{Data: filepath.Join(dir, "country"), Processes: processes, Separate: []string{host, plan.National.Sites[0].Name}, Program: program, Version: version, Log: log})
 		if err != nil {
 			return "", err
 		}
@@ -100,6 +100,7 @@ func check(e *env, plan *sim.Plan, program, input string, processes bool) error 
 	c.step("chains verified here, from the root's key down", "在本地自根密钥起校验签名链", func() (string, error) { return c.verify(ctx) })
 	c.step("an absent identifier is absent, provably", "不存在的标识可证明不存在", func() (string, error) { return c.absent(ctx) })
 	c.step("a tampered answer is called bogus", "被篡改的答案判为伪造", func() (string, error) { return c.tampered(ctx) })
+	c.step("the national primary killed under load: another site takes over", "负载下杀掉国家顶级主站点，由其他站点接管", func() (string, error) { return c.failover(ctx) })
 	return c.verdict()
 }
 

@@ -15,7 +15,15 @@ import (
 // no record of its own, the nearest prefix above that has one answers. Errors: Unreachable when a site was found but no
 // usable interface, NotFound when nobody answers for the prefix, TooDeep for a loop of services, and r's.
 func (c *Client) Find(ctx context.Context, r record.Resolver, name id.ID, admin bool) ([]record.Endpoint, error) {
-	sites, err := sitesFor(ctx, r, name)
+	var sites []*record.Site
+	var err error
+	if admin {
+		// Which site takes changes is not what it was when another one has taken over: what caches say may be old.
+		sites, err = sitesFor(ctx, uncached{r}, name)
+	}
+	if !admin || problem.Is(err, problem.Unreachable) {
+		sites, err = sitesFor(ctx, r, name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +58,14 @@ func adminRank(p record.Protocol) int {
 		return 1
 	}
 	return 2
+}
+
+// uncached asks past every cache.
+type uncached struct{ record.Resolver }
+
+func (u uncached) Resolve(ctx context.Context, q record.Query) (record.Answer, error) {
+	q.Authoritative = true
+	return u.Resolver.Resolve(ctx, q)
 }
 
 // sitesFor finds the sites that keep the record of name.
