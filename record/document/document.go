@@ -154,6 +154,9 @@ func (s *Shelf[T]) reload(ctx context.Context, v id.ID) error {
 	return nil
 }
 
+// Reload reads the paper again, or forgets it when it is gone: for who hears of a change otherwise than by Follow.
+func (s *Shelf[T]) Reload(ctx context.Context, v id.ID) error { return s.reload(ctx, v) }
+
 func (s *Shelf[T]) keep(v id.ID, paper T, found bool) {
 	name := v.String()
 	s.mu.Lock()

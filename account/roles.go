@@ -1,0 +1,131 @@
+package account
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/id/handle"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
+)
+
+// within reports whether prefix is above or below it.
+func within(prefix, above string) bool {
+	p, a := handle.Fold(prefix), handle.Fold(above)
+	return a != "" && (p == a || strings.HasPrefix(p, a+"."))
+}
+
+var roleNames = []api.RoleName{api.Operator, api.Reviewer, api.EnterpriseAdmin, api.EnterpriseUser, api.Application, api.Auditor, api.Regulator}
+
+// mayGive says whether by may give roles to an account under home: those at home and below, an operator any, an
+// enterprise's administrator those of an enterprise.
+func mayGive(by api.Caller, home string, roles []api.Role) error {
+	if len(roles) > 64 {
+		return problem.New(problem.TooLarge, "an account takes at most 64 roles: give them to groups", "一个账户最多 64 个角色：请授予群组")
+	}
+	if err := by.Need(home, api.Operator, api.EnterpriseAdmin); err != nil {
+		return err
+	}
+	for _, r := range roles {
+		if !slices.Contains(roleNames, r.Name) {
+			return problem.New(problem.BadValue, "%.40q is no role: take operator, reviewer, enterprise-admin, enterprise-user, application, auditor or regulator",
+				"%.40q 不是角色：可用 operator、reviewer、enterprise-admin、enterprise-user、application、auditor、regulator", string(r.Name))
+		}
+		if !within(r.Prefix, home) {
+			return problem.New(problem.BadValue, "an account of %s has roles at %[1]s and below it, not at %[2]s: make an account there", "%s 的账户只能在 %[1]s 及其下级具有角色，不能在 %[2]s：请在那里建立账户", home, r.Prefix)
+		}
+		switch r.Name {
+		case api.EnterpriseAdmin, api.EnterpriseUser, api.Application, api.Auditor:
+			if err := by.Need(r.Prefix, api.Operator, api.EnterpriseAdmin); err != nil {
+				return err
+			}
+		default:
+			if err := by.Need(r.Prefix, api.Operator); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Roles is what somebody may do at this node: the holder of a prefix's key is operator at the node's own prefix and
+// administrator of a hosted one; accounts have their own roles and those of the groups they are in; accounts that are
+// kept elsewhere, those of groups here. Nobody known: none. Roles reach no higher than the prefix whose record gives them.
+func (a *Accounts) Roles(ctx context.Context, who record.Identity) ([]api.Role, error) {
+	if who.IsZero() {
+		return nil, nil
+	}
+	if below, ok := strings.CutPrefix(handle.Fold(who.Name), "0.NA/"); ok {
+		if who.Index != indexKey {
+			return nil, nil
+		}
+		if _, err := a.place(ctx, below); err != nil {
+			return nil, nil
+		}
+		if below == a.prefix {
+			return []api.Role{{Name: api.Operator, Prefix: a.cfg.Prefix}}, nil
+		}
+		return []api.Role{{Name: api.EnterpriseAdmin, Prefix: below}}, nil
+	}
+	prefix, k, _, ok := split(who.Name)
+	if !ok {
+		return nil, nil
+	}
+	v, err := id.ParseHandle(who.Name)
+	if err != nil {
+		return nil, nil
+	}
+	var roles []api.Role
+	add := func(home string, rs []api.Role) {
+		for _, r := range rs {
+			if within(r.Prefix, home) && !slices.Contains(roles, r) {
+				roles = append(roles, r)
+			}
+		}
+	}
+	if p, err := a.place(ctx, prefix); err == nil {
+		switch k {
+		case userName:
+			u, err := p.users.Get(v)
+			if err != nil || u.Disabled {
+				return nil, nil
+			}
+			add(prefix, u.Roles)
+			for _, l := range u.Links {
+				add(prefix, l.Roles)
+			}
+		case appName:
+			x, err := p.apps.Get(v)
+			if err != nil || x.Disabled || !slices.ContainsFunc(x.live(a.cfg.Now()), func(k AppKey) bool { return who.Index == 0 || k.Index == who.Index }) {
+				return nil, nil
+			}
+			add(prefix, x.Roles)
+		}
+	} else if !problem.Is(err, problem.NotHere) {
+		return nil, err
+	}
+	a.mu.Lock()
+	places := make([]*place, 0, len(a.places))
+	for _, p := range a.places {
+		places = append(places, p)
+	}
+	a.mu.Unlock()
+	for _, p := range places {
+		p.groups.Find(func(_ id.ID, g Group) bool {
+			if len(g.Roles) > 0 && g.has(v.String()) {
+				add(p.prefix, g.Roles)
+			}
+			return false
+		})
+	}
+	return roles, nil
+}
+
+// Caller is who with the roles that they have here.
+func (a *Accounts) Caller(ctx context.Context, who record.Identity) (api.Caller, error) {
+	roles, err := a.Roles(ctx, who)
+	return api.Caller{Identity: who, Roles: roles}, err
+}
