@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"strconv"
 
 	"github.com/fujie-id/fujie/id/handle"
@@ -83,4 +85,26 @@ func owner(e *record.Entry) string {
 		return p
 	}
 	return handle.Fold(e.ID.Prefix())
+}
+
+// EntryID is Config.ID for a log of Changes: the identifier that an entry is about.
+func EntryID(e *Entry) []byte {
+	line := e.Public
+	if line == nil {
+		line = e.Private
+	}
+	_, rest, ok := bytes.Cut(line, []byte(`,"id":`))
+	if !ok {
+		return nil
+	}
+	if rest[0] == '"' {
+		if i := bytes.IndexByte(rest[1:], '"'); i >= 0 && bytes.IndexByte(rest[1:1+i], '\\') < 0 {
+			return rest[1 : 1+i]
+		}
+	}
+	var s string
+	if json.NewDecoder(bytes.NewReader(rest)).Decode(&s) != nil {
+		return nil
+	}
+	return []byte(s)
 }

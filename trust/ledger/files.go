@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -51,18 +50,16 @@ func (l *Log) file(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	f, err := os.Open(l.dir.path(t.path()))
-	if err != nil {
-		http.NotFound(w, r)
-		return
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		http.NotFound(w, r)
+	b, err := l.dir.tile(t)
+	if err != nil || b == nil {
+		l.cfg.Log.Error("a file of the ledger cannot be read", "ledger", l.cfg.Origin, "file", name, "err", err)
+		http.Error(w, "the ledger cannot read this file", http.StatusInternalServerError)
 		return
 	}
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeContent(w, r, "", info.ModTime(), f)
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	if r.Method == http.MethodGet {
+		w.Write(b)
+	}
 }

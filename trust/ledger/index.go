@@ -350,5 +350,6 @@ func (l *Log) Close() error {
 	if l.index != nil {
 		l.index.close()
 	}
+	l.dir.close()
 	return nil
 }

@@ -2,8 +2,8 @@
 // an entry of a log that can only grow. Who keeps the node can neither take an entry out, nor alter one, nor show
 // different logs to different people, without everybody being able to prove it.
 //
-// A log is a Merkle tree (RFC 6962) published as static files in the layout of C2SP tlog-tiles, so that any web server
-// can serve a copy and any tool for that format can read it:
+// A log is a Merkle tree (RFC 6962) published as static files in the layout of C2SP tlog-tiles, so that any tool for
+// that format can read it, and any web server can serve a copy (see Copy):
 //
 //	checkpoint                 size and root, signed by the log, co-signed by other nodes as witnesses
 //	tile/0/x001/234            256 hashes; tile/1/… those of full tiles below, and so on; .p/N is a part of one
@@ -11,10 +11,13 @@
 //	vkey                       the log's public key
 //
 // Entries about records are commitments: they tell nothing to who reads the log, and prove the entry to who is shown
-// it (see Entry). Beside the published files lie, readable by the node alone:
+// it (see Entry). The log's folder on disk is
 //
-//	../secret                  what the commitments are made with
+//	../secret                  what the commitments are made with; for the node alone
 //	head                       the last checkpoint that was signed
+//	checkpoint, vkey           as published
+//	hashes/L/00000000          the hashes of level L one behind the other, 65,536 a file: a tile is a part of one
+//	entries/00000000           the bundles, 65,536 entries a file; entries/at/… where each begins, u64
 //	index/                     which entry was the last one about which identifier
 //
 // All but secret and head can be made again from the entries' source. Somebody who can write this folder can stop the
@@ -71,21 +74,18 @@ const batch = 4096
 // Log is one append-only log. Make it with Open, let it Run.
 type Log struct {
 	cfg    Config
-	dir    disk
+	dir    *disk
 	signer signer
 	maker  maker
 
-	mu        sync.Mutex
-	edge      edge
-	bundle    []byte        // the entries of the tile that is not full
-	unwritten []fullTile    // tiles that are full and not written yet
-	grown     chan struct{} // closed when the edge grows
-	scratch   []byte
-	index     *index
+	mu      sync.Mutex
+	edge    edge
+	grown   chan struct{} // closed when the edge grows
+	scratch []byte
+	index   *index
 
 	pub       sync.Mutex // one checkpoint at a time
 	head      Checkpoint // the last one signed
-	partials  []tile     // of checkpoints before, which may go when their tiles are full
 	witnesses []*witnessClient
 
 	shown     sync.RWMutex
@@ -123,7 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, dir: disk{root: cfg.Dir}, signer: signer{Verifier: v, key: cfg.Key}, grown: make(chan struct{}), fresh: make(chan struct{})}
+	l := &Log{cfg: cfg, dir: newDisk(cfg.Dir), signer: signer{Verifier: v, key: cfg.Key}, grown: make(chan struct{}), fresh: make(chan struct{})}
 	for _, w := range cfg.Witnesses {
 		if !w.Key.IsWitness() || w.URL == "" {
 			return nil, problem.New(problem.BadValue, "the witness %s needs a URL and a witness's key (its vkey begins with its name)", "见证者 %s 需要 URL 和见证者密钥", w.Key.Name())
@@ -133,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, diskProblem(err, cfg.Dir)
 	}
-	headNote, err := l.dir.read("head", maxNote)
+	headNote, err := l.dir.read("head")
 	if err != nil {
 		return nil, err
 	}
@@ -166,13 +166,16 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 // load takes the edge from the files, or, if they do not give the signed root, makes all files again.
 func (l *Log) load(ctx context.Context) error {
 	if l.head.Size == 0 {
+		l.dir.begin(0, 0)
 		return nil
 	}
-	if l.loadEdge() && l.edge.root() == l.head.Root {
+	if e, at, ok := l.dir.load(l.head.Size); ok && e.root() == l.head.Root {
+		l.edge = e
+		l.dir.begin(e.size, at)
 		return nil
 	}
 	l.cfg.Log.Warn("the ledger's files are damaged; they are made again", "ledger", l.cfg.Origin, "size", l.head.Size)
-	l.edge, l.bundle = edge{}, nil
+	l.dir.begin(0, 0)
 	for l.edge.size < l.head.Size {
 		list, err := l.entries(ctx, int(min(batch, l.head.Size-l.edge.size)))
 		if err != nil {
@@ -185,10 +188,42 @@ func (l *Log) load(ctx context.Context) error {
 	if l.edge.root() != l.head.Root {
 		return l.altered()
 	}
-	if err := l.writePartials(&l.edge, l.bundle); err != nil {
-		return err
-	}
 	return l.dir.sync()
+}
+
+// load reads the edge of a tree of this size, and where the next entry goes.
+func (d *disk) load(size int64) (e edge, at int64, ok bool) {
+	e.size = size
+	for lv := 0; size>>(tileHeight*lv) > 0; lv++ {
+		var b []byte
+		if w := width(size, lv); w > 0 {
+			var err error
+			if b, err = d.tile(tile{lv, size >> (tileHeight * (lv + 1)), w}); err != nil || b == nil {
+				return e, 0, false
+			}
+		}
+		e.levels = append(e.levels, append(make([]byte, 0, tileBytes), b...))
+	}
+	// The last entries: those of the incomplete tile, or of the last full one.
+	last := tile{entriesLevel, (size - 1) >> tileHeight, int((size-1)%tileWidth) + 1}
+	b, err := d.tile(last)
+	hashes, err2 := d.tile(tile{0, last.n, last.width})
+	at, err3 := d.offset(last.n)
+	leaves, whole := splitBundle(b, last.width)
+	if err != nil || err2 != nil || err3 != nil || at < 0 || !whole || hashes == nil {
+		return e, 0, false
+	}
+	var scratch []byte
+	for i, leaf := range leaves {
+		var h Hash
+		if h, scratch = leafHash(scratch, leaf); !bytes.Equal(h[:], hashes[i*len(h):][:len(h)]) {
+			return e, 0, false
+		}
+	}
+	if at += int64(len(b)); size%segment == 0 {
+		at = 0
+	}
+	return e, at, true
 }
 
 func (l *Log) altered() error {
@@ -196,47 +231,8 @@ func (l *Log) altered() error {
 		"账本 %s 的前 %d 项与此前签名的内容不符：存储已被更改或恢复到更早的状态，因此不再签名。请恢复存储原状，或以新的名称另建账本", l.cfg.Origin, l.head.Size)
 }
 
-// loadEdge reads the incomplete tiles of the signed size.
-func (l *Log) loadEdge() bool {
-	size := l.head.Size
-	e := edge{size: size}
-	for lv := 0; size>>(tileHeight*lv) > 0; lv++ {
-		w := width(size, lv)
-		b := []byte{}
-		if w > 0 {
-			var err error
-			if b, err = l.dir.tile(tile{lv, size >> (tileHeight * (lv + 1)), w}); err != nil || b == nil {
-				return false
-			}
-		}
-		e.levels = append(e.levels, append(make([]byte, 0, tileBytes), b...))
-	}
-	var bundle []byte
-	if w := width(size, 0); w > 0 {
-		t := tile{entriesLevel, size >> tileHeight, w}
-		b, err := l.dir.tile(t)
-		if err != nil || b == nil {
-			return false
-		}
-		leaves, ok := splitBundle(b, w)
-		if !ok {
-			return false
-		}
-		var scratch []byte
-		for i, leaf := range leaves {
-			var h Hash
-			if h, scratch = leafHash(scratch, leaf); !bytes.Equal(h[:], e.levels[0][i*len(h):][:len(h)]) {
-				return false
-			}
-		}
-		bundle = b
-	}
-	l.edge, l.bundle = e, bundle
-	return true
-}
-
 func (l *Log) loadPublished() error {
-	b, err := l.dir.read("checkpoint", maxNote)
+	b, err := l.dir.read("checkpoint")
 	if err != nil {
 		return err
 	}
@@ -278,71 +274,36 @@ func (l *Log) entries(ctx context.Context, limit int) ([]Entry, error) {
 	return list, nil
 }
 
-// append adds the entries. Only one goroutine appends. What could not be written stays in unwritten, and nothing is
-// signed before it is.
+// append adds the entries. Only one goroutine appends. What could not be written stays pending, and nothing is signed
+// before it is written.
 func (l *Log) append(list []Entry, indexed bool) error {
-	for len(list) > 0 {
-		done, err := l.fill(list, indexed)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.dir.flush(); err != nil {
+		return err
+	}
+	for i := range list {
+		leaf, _, err := l.maker.leaf(&list[i])
 		if err != nil {
 			return err
 		}
-		list = list[done:]
+		if err := l.dir.addEntry(l.edge.size, leaf); err != nil {
+			return err
+		}
+		var h Hash
+		h, l.scratch = leafHash(l.scratch, leaf)
+		l.edge.push(h, l.dir.addHash)
+		if indexed && l.index != nil {
+			l.index.add(l.cfg.ID(&list[i]), list[i].Seq)
+		}
+	}
+	if err := l.dir.flush(); err != nil {
+		return err
 	}
 	if l.index != nil {
 		return l.index.flush()
 	}
 	return nil
-}
-
-// fill appends up to the end of a tile, and writes the tiles that are full then.
-func (l *Log) fill(list []Entry, indexed bool) (done int, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.drain(); err != nil {
-		return 0, err
-	}
-	room := min(len(list), tileWidth-int(l.edge.size%tileWidth))
-	for i := range room {
-		var leaf []byte
-		if leaf, _, err = l.maker.leaf(&list[i]); err != nil {
-			return i, err
-		}
-		var h Hash
-		h, l.scratch = leafHash(l.scratch, leaf)
-		l.bundle = appendEntry(l.bundle, leaf)
-		l.edge.push(h, l.full)
-		if indexed && l.index != nil {
-			l.index.add(l.cfg.ID(&list[i]), list[i].Seq)
-		}
-	}
-	return room, l.drain()
-}
-
-// full keeps a tile that is to be written.
-func (l *Log) full(level int, n int64, b []byte) error {
-	if level == 0 {
-		l.unwritten = append(l.unwritten, fullTile{tile{entriesLevel, n, tileWidth}, bytes.Clone(l.bundle)})
-		l.bundle = l.bundle[:0]
-	}
-	l.unwritten = append(l.unwritten, fullTile{tile{level, n, tileWidth}, bytes.Clone(b)})
-	return nil
-}
-
-// drain writes the tiles that are full.
-func (l *Log) drain() error {
-	for i, u := range l.unwritten {
-		if err := l.dir.put(u.tile, u.data); err != nil {
-			l.unwritten = l.unwritten[i:]
-			return err
-		}
-	}
-	l.unwritten = l.unwritten[:0]
-	return nil
-}
-
-type fullTile struct {
-	tile tile
-	data []byte
 }
 
 // Run follows the source and publishes checkpoints until ctx is done, and then publishes what was appended. It returns
@@ -478,16 +439,19 @@ func (l *Log) Publish(ctx context.Context) error {
 	l.pub.Lock()
 	defer l.pub.Unlock()
 	l.mu.Lock()
-	e, bundle := l.edge.clone(), bytes.Clone(l.bundle)
-	err := l.drain()
+	size, root := l.edge.size, Hash{}
+	if size != l.Published().Size {
+		root = l.edge.root()
+	}
+	err := l.dir.flush()
 	l.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if e.size == l.Published().Size {
+	if size == l.Published().Size {
 		return nil
 	}
-	c := Checkpoint{l.cfg.Origin, e.size, e.root()}
+	c := Checkpoint{l.cfg.Origin, size, root}
 	switch {
 	case c.Size < l.head.Size:
 		return l.altered()
@@ -496,9 +460,6 @@ func (l *Log) Publish(ctx context.Context) error {
 			return l.altered()
 		}
 	default:
-		if err := l.writePartials(&e, bundle); err != nil {
-			return err
-		}
 		if err := l.dir.sync(); err != nil {
 			return err
 		}
@@ -528,41 +489,5 @@ func (l *Log) Publish(ctx context.Context) error {
 	close(l.fresh)
 	l.fresh = make(chan struct{})
 	l.shown.Unlock()
-	l.sweep(c.Size)
 	return nil
-}
-
-// writePartials writes the tiles of the edge that are not full.
-func (l *Log) writePartials(e *edge, bundle []byte) error {
-	for lv, b := range e.levels {
-		if w := width(e.size, lv); w > 0 {
-			t := tile{lv, e.size >> (tileHeight * (lv + 1)), w}
-			if err := l.dir.put(t, b); err != nil {
-				return err
-			}
-			l.partials = append(l.partials, t)
-		}
-	}
-	if w := width(e.size, 0); w > 0 {
-		t := tile{entriesLevel, e.size >> tileHeight, w}
-		if err := l.dir.put(t, bundle); err != nil {
-			return err
-		}
-		l.partials = append(l.partials, t)
-	}
-	return nil
-}
-
-// sweep removes parts of tiles that are full in the published tree.
-func (l *Log) sweep(size int64) {
-	keep := l.partials[:0]
-	for _, t := range l.partials {
-		whole := tile{t.level, t.n, tileWidth}
-		if whole.end() > size {
-			keep = append(keep, t)
-			continue
-		}
-		l.dir.removeParts(whole)
-	}
-	l.partials = keep
 }

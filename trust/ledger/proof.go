@@ -23,7 +23,8 @@ type tileCache struct {
 	tiles map[tile]*grownTile
 }
 
-// grownTile is the 511 hashes of the tree over a full tile: 256 of level 0, then 128, …, 1.
+// grownTile is the 511 hashes of the tree over a tile: 256 of level 0, then 128, …, 1. Of a part of a tile there are
+// those that it has.
 type grownTile [2*tileWidth - 1]Hash
 
 // maxTiles are 16 MB.
@@ -44,15 +45,15 @@ func (c *tileCache) get(d *disk, t tile) (*grownTile, error) {
 		return nil, missing(t)
 	}
 	g = new(grownTile)
-	for i := range tileWidth {
+	for i := range t.width {
 		copy(g[i][:], b[i*tlog.HashSize:])
 	}
-	from, n := 0, tileWidth
+	from, n, have := 0, tileWidth, t.width
 	for n > 1 {
-		for i := range n / 2 {
+		for i := range have / 2 {
 			g[from+n+i] = nodeHash(g[from+2*i][:], g[from+2*i+1][:])
 		}
-		from, n = from+n, n/2
+		from, n, have = from+n, n/2, have/2
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,40 +80,22 @@ func (l *Log) reader() tlog.HashReader { return l.readerAt(l.head.Size) }
 func (l *Log) readerAt(size int64) tlog.HashReader {
 	return tlog.HashReaderFunc(func(indexes []int64) ([]Hash, error) {
 		out := make([]Hash, len(indexes))
-		var part tile
-		var partData []byte
 		for i, x := range indexes {
 			level, n := tlog.SplitStoredHashIndex(x)
 			lv, k := level/tileHeight, level%tileHeight
 			t := tile{lv, n >> (tileHeight - k), tileWidth}
-			if t.end() <= size {
-				g, err := l.tiles.get(&l.dir, t)
-				if err != nil {
-					return nil, err
-				}
-				from := 0
-				for j := range k {
-					from += tileWidth >> j
-				}
-				out[i] = g[from+int(n&(1<<(tileHeight-k)-1))]
-				continue
+			if t.end() > size {
+				t.width = width(size, lv)
 			}
-			t.width = width(size, lv)
-			if t != part {
-				b, err := l.dir.tile(t)
-				if err != nil {
-					return nil, err
-				}
-				if b == nil {
-					return nil, missing(t)
-				}
-				part, partData = t, b
-			}
-			h, err := tlog.HashFromTile(tlog.Tile{H: tileHeight, L: lv, N: t.n, W: t.width}, partData, x)
+			g, err := l.tiles.get(l.dir, t)
 			if err != nil {
-				return nil, missing(t)
+				return nil, err
 			}
-			out[i] = h
+			from := 0
+			for j := range k {
+				from += tileWidth >> j
+			}
+			out[i] = g[from+int(n&(1<<(tileHeight-k)-1))]
 		}
 		return out, nil
 	})

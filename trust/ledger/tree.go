@@ -63,21 +63,19 @@ type edge struct {
 	levels [][]byte
 }
 
-// push appends the hash of an entry. full is called for each tile that it fills, before the tile is dropped.
-func (e *edge) push(h Hash, full func(level int, n int64, tile []byte) error) error {
+// push appends the hash of an entry. add is called for it and for each hash of a higher level that it completes.
+func (e *edge) push(h Hash, add func(level int, h *Hash)) {
 	e.size++
 	for l := 0; ; l++ {
 		if l == len(e.levels) {
 			e.levels = append(e.levels, make([]byte, 0, tileBytes))
 		}
+		if add != nil {
+			add(l, &h)
+		}
 		e.levels[l] = append(e.levels[l], h[:]...)
 		if len(e.levels[l]) < tileBytes {
-			return nil
-		}
-		if full != nil {
-			if err := full(l, e.size>>(tileHeight*(l+1))-1, e.levels[l]); err != nil {
-				return err
-			}
+			return
 		}
 		h = subtree(e.levels[l])
 		e.levels[l] = e.levels[l][:0]
@@ -108,16 +106,7 @@ func (e *edge) root() Hash {
 	return acc
 }
 
-// clone is a copy that does not change with e.
-func (e *edge) clone() edge {
-	c := edge{size: e.size, levels: make([][]byte, len(e.levels))}
-	for i, l := range e.levels {
-		c.levels[i] = append(make([]byte, 0, tileBytes), l...)
-	}
-	return c
-}
-
-// widths is how many hashes the incomplete tile of level l has in a tree of this size; 0 when there is none.
+// width is how many hashes the incomplete tile of level l has in a tree of this size; 0 when there is none.
 func width(size int64, l int) int { return int(size>>(tileHeight*l)) % tileWidth }
 
 // tile names one tile or one bundle of entries.
@@ -202,12 +191,6 @@ func parseTile(path string) (t tile, ok bool) {
 		return t, false
 	}
 	return t, t.path() == path
-}
-
-// bundle is the entries of one tile: u16 length and bytes each.
-func appendEntry(bundle, leaf []byte) []byte {
-	bundle = binary.BigEndian.AppendUint16(bundle, uint16(len(leaf)))
-	return append(bundle, leaf...)
 }
 
 // splitBundle takes a bundle of want entries apart; ok is false when it is none.
