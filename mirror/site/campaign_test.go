@@ -297,4 +297,3 @@ func (w *world) whole() bool {
 	}
 	return n == len(w.sites)-1
 }
-

@@ -3,13 +3,11 @@ package site_test
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -196,21 +194,7 @@ func (p *place) start() {
 	}
 	server := &web.Server{Resolver: r, Registrar: s, Lister: r, Feed: s, Secrets: r, Certificate: cert, Name: p.name,
 		Auth: &trust.Checker{Resolver: book{p.w.key.Public()}}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	// Until the proof is checked by the server itself, whoever brings one is the holder of the prefix's key.
-	routes := s.Routes(func(r *http.Request) (record.Identity, error) {
-		if r.Header.Get("Authorization")+r.Header.Get("Signature-Input") == "" {
-			return record.Identity{}, nil
-		}
-		return record.Identity{Ref: user}, nil
-	})
-	inner := server.Handler()
-	hs := &http.Server{ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if h := routes(r.URL.Path); h != nil {
-			h.ServeHTTP(rw, r)
-			return
-		}
-		inner.ServeHTTP(rw, r)
-	})}
+	server.Routes = s.Routes(server.Identify)
 	var l net.Listener
 	for range 200 { // the port of one that was killed may be taken for a moment
 		if l, err = net.Listen("tcp", p.addr); err == nil {
@@ -225,8 +209,8 @@ func (p *place) start() {
 	defer p.mu.Unlock()
 	p.registry, p.site, p.cancel = r, s, cancel
 	p.net = &cuttable{Listener: l, conns: map[net.Conn]bool{}}
-	served := tls.NewListener(p.net, &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert})
-	p.done.Go(func() { hs.Serve(served) })
+	served := p.net
+	p.done.Go(func() { server.Serve(ctx, served) })
 	p.done.Go(func() {
 		if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Error(err)
