@@ -52,6 +52,9 @@ func startAuthority(ctx context.Context, n *Node) error {
 		n.top = n.sites
 		n.goes("sites", n.sites.Run)
 	}
+	if err := n.openInstitution(ctx); err != nil {
+		return err
+	}
 	return n.serve(n.authority(), udp, tcp, tlsl, httpl)
 }
 

@@ -66,6 +66,11 @@ type Config struct {
 	// Sites makes the node one of several sites of its prefix that take over from one another. Not together with mirror.
 	Sites *Sites `yaml:"sites"`
 
+	// Ledger is about the logs in which every change and every access to what is not public is provable.
+	Ledger Ledger `yaml:"ledger"`
+	// Plain leaves out the institution: office, accounts, templates, rules, ledger, reports. What is left is a registry.
+	Plain bool `yaml:"plain"`
+
 	// AllowPrivate lets delegations lead to loopback and private addresses. Danger: whoever controls a delegation can
 	// then make this node send questions into your network. Default: false.
 	AllowPrivate bool `yaml:"allow-private"`

@@ -23,6 +23,7 @@ import (
 	"github.com/fujie-id/fujie/registry"
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/trust/ledger"
 	"github.com/fujie-id/fujie/wire/burst"
 	"github.com/fujie-id/fujie/wire/irp"
 	"github.com/fujie-id/fujie/wire/web"
@@ -45,7 +46,10 @@ type Node struct {
 	mirror   *mirror.Mirror     // nil unless this node follows another
 	sites    *site.Site         // nil unless the prefix has several sites that take over from one another
 	top      record.Registrar   // where writes begin their way to the registry
-	keys     keyring
+
+	changeLog *ledger.Log // nil where there is no ledger
+	witness   *ledger.Cosigner
+	keys      keyring
 
 	irpAddr, tlsAddr, httpAddr netip.AddrPort
 	place                      atomic.Pointer[record.Site] // where it is

@@ -29,6 +29,9 @@ func startRoot(ctx context.Context, n *Node) error {
 		return err
 	}
 	n.keys.world = n.recursor
+	if err := n.openInstitution(ctx); err != nil {
+		return err
+	}
 	return n.serve(n.authority(), udp, tcp, tlsl, httpl)
 }
 

@@ -1,15 +1,70 @@
 package node
 
 import (
+	"io"
 	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/fujie-id/fujie/api"
 )
 
 // routes is who answers which path beside wire/web itself.
 func (n *Node) routes() func(path string) http.Handler {
 	var tables []func(path string) http.Handler
+	below := func(prefix string, h http.Handler) {
+		tables = append(tables, func(path string) http.Handler {
+			if strings.HasPrefix(path, prefix) {
+				return h
+			}
+			return nil
+		})
+	}
 	if n.sites != nil {
 		tables = append(tables, n.sites.Routes(n.web.Identify))
 	}
+	if n.changeLog != nil {
+		below("/ledger/changes/", http.StripPrefix("/ledger/changes", n.changeLog.Files()))
+		tables = append(tables, func(path string) http.Handler {
+			switch path {
+			case "/ledger/witness/add-checkpoint":
+				return n.witness
+			case "/ledger/witness/vkey":
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+					io.WriteString(w, n.witness.Verifier().String()+"\n")
+				})
+			}
+			return nil
+		})
+	}
+	if n.cfg.Role != Recursive || n.cfg.Hints != "" {
+		tables = append(tables, func(path string) http.Handler {
+			if path == "/api/hints" {
+				return http.HandlerFunc(n.serveHints)
+			}
+			return nil
+		})
+	}
+	// The interface is put together when somebody first asks for it: many nodes are never asked.
+	front := sync.OnceValue(n.front)
+	tables = append(tables, func(path string) http.Handler {
+		switch path {
+		case "/openapi.json", "/openapi.yaml", "/docs":
+			return front().Handler()
+		}
+		if rest, ok := strings.CutPrefix(path, "/api/"); ok {
+			switch word, _, _ := strings.Cut(rest, "/"); word {
+			case "handles", "prefixes", "site", "sessions", "verifications", "register", "feed", "v1":
+				return nil
+			}
+			if a := front(); a.Serves(path) {
+				return a.Handler()
+			}
+		}
+		return nil
+	})
 	return func(path string) http.Handler {
 		for _, t := range tables {
 			if h := t(path); h != nil {
@@ -18,4 +73,27 @@ func (n *Node) routes() func(path string) http.Handler {
 		}
 		return nil
 	}
+}
+
+// serveHints tells where the root is, for nodes that join. Who believes it believes this node.
+func (n *Node) serveHints(w http.ResponseWriter, r *http.Request) {
+	b, err := os.ReadFile(n.cfg.Hints)
+	if err != nil {
+		http.Error(w, "this node knows no root 本节点没有根提示", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(b)
+}
+
+// front puts our own interface together.
+func (n *Node) front() *api.API {
+	a := api.New(api.Config{Title: "Fujie 符节 · " + n.cfg.Name, Version: "1", Store: n.store, Log: n.log, Now: n.now,
+		Identify: func(r *http.Request) (api.Caller, error) {
+			by, err := n.web.Identify(r)
+			return api.Caller{Identity: by}, err
+		},
+	})
+	describe(a.Huma.OpenAPI())
+	return a
 }
