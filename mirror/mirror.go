@@ -304,7 +304,7 @@ func (m *Mirror) follow(ctx context.Context, healthy func()) error {
 			}
 		}
 		healthy()
-		if at.anew && len(es) == 0 {
+		if at.anew && m.short(es) {
 			if err := m.sweep(ctx, seen); err != nil {
 				return err
 			}
@@ -335,6 +335,18 @@ func (m *Mirror) begin(ctx context.Context) (cursor, error) {
 		at = cursor{seq: m.cfg.From, was: mark(&es[0].Change)}
 	}
 	return at, m.cfg.Into.Copy(ctx, m.cfg.Name, nil, at.bytes())
+}
+
+// short reports whether the original had no more to show than es: it gave less than any feed gives at once, not because an
+// answer had grown too large. That it goes on to change does not matter: what comes later comes in the feed.
+func (m *Mirror) short(es []record.Entry) bool {
+	size := 0
+	for i := range es {
+		for j := range es[i].Values {
+			size += es[i].Values[j].Size()
+		}
+	}
+	return len(es) < min(m.cfg.Batch, 1000) && size < 4<<20
 }
 
 func rising(es []record.Entry, after uint64) error {
