@@ -60,10 +60,13 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 	if c.r.TLS == nil {
 		return record.Identity{}, overPlain()
 	}
+	scheme, rest, _ := strings.Cut(h, " ")
+	if s.Bearer != nil && strings.EqualFold(scheme, "Bearer") {
+		return s.bearer(c, strings.TrimSpace(rest))
+	}
 	if s.Auth == nil {
 		return record.Identity{}, noAuth()
 	}
-	scheme, rest, _ := strings.Cut(h, " ")
 	if c.r.Method == http.MethodPost && !strings.EqualFold(scheme, "Handle") && crossSite(c.r) {
 		// A browser adds passwords and certificates to what any page makes it POST.
 		return record.Identity{}, problem.New(problem.Forbidden, "a page of another site cannot use your password or certificate; open a session", "其他网站的页面不能使用您的密码或证书；请使用会话")
@@ -109,6 +112,16 @@ func (s *Server) certificate(c *call, cert *x509.Certificate) (record.Identity, 
 		return record.Identity{}, noAuth()
 	}
 	return a.Certificate(c.r.Context(), cert)
+}
+
+// maxToken is how long a token may be, in bytes.
+const maxToken = 16 << 10
+
+func (s *Server) bearer(c *call, token string) (record.Identity, error) {
+	if token == "" || len(token) > maxToken {
+		return record.Identity{}, problem.New(problem.BadCredential, "the token behind Bearer is missing or over %d bytes; log in for one", "Bearer 之后的令牌缺失或超过 %d 字节；请登录获取", maxToken)
+	}
+	return s.Bearer(c.r.Context(), token)
 }
 
 func (s *Server) basic(c *call) (record.Identity, error) {

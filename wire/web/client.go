@@ -480,6 +480,7 @@ func (c *Client) answer(resp *http.Response) record.Answer {
 		Stale:   h.Get(headStale) == "1",
 		Primary: h.Get(headPrimary) == "1",
 	}
+	a.Live, _ = time.Parse(time.RFC3339Nano, h.Get(headLive))
 	if n, err := strconv.ParseInt(h.Get(headExpires), 10, 64); err == nil {
 		a.Expires = time.Unix(n, 0)
 	}

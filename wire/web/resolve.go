@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
@@ -24,7 +27,9 @@ const (
 	headPrimary = "Fujie-Primary" // 1: from a primary
 	headExpires = "Fujie-Expires" // until which second since 1970 it may be kept
 	headProblem = "Fujie-Problem" // the kind of problem.Error
+	headLive    = "Fujie-Live"    // when the oldest of the fetched values was read from its owner's system, RFC 3339
 	headWant    = "Fujie-Want"    // in a request: "trust" asks for the headers above
+	headPurpose = "Fujie-Purpose" // in a request: what the data is for, a word, percent-encoded where it is not ASCII
 )
 
 // Header values are shared, so that the fast way makes none.
@@ -32,7 +37,7 @@ var (
 	jsonType   = []string{"application/json;charset=utf-8"}
 	scriptType = []string{"application/javascript;charset=utf-8"}
 	nosniff    = []string{"nosniff"}
-	exposed    = []string{"Content-Length, Fujie-Trust, Fujie-Source, Fujie-Stale, Fujie-Primary, Fujie-Expires, Fujie-Problem"}
+	exposed    = []string{"Content-Length, Fujie-Trust, Fujie-Source, Fujie-Stale, Fujie-Primary, Fujie-Expires, Fujie-Live, Fujie-Problem"}
 )
 
 // room is what one answer is put together in.
@@ -109,7 +114,7 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, rest string, do fun
 	if r.Method == http.MethodOptions {
 		head.Set("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
 		head.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
-		head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Requested-With, "+headWant)
+		head.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Requested-With, "+headPurpose+", "+headWant)
 		head.Set("Access-Control-Max-Age", "3600")
 		return
 	}
@@ -327,6 +332,9 @@ func (c *call) question() (record.Query, error) {
 		return record.Query{}, err
 	}
 	q := record.Query{ID: v, As: c.rest, By: c.by, Types: c.query["type"]}
+	if q.Purpose, err = c.purpose(); err != nil {
+		return q, err
+	}
 	if q.Indexes, _, err = c.indexes(); err != nil {
 		return q, err
 	}
@@ -343,6 +351,22 @@ func (c *call) question() (record.Query, error) {
 		}
 	}
 	return q, nil
+}
+
+// maxPurpose is how long the word for a purpose may be, in bytes.
+const maxPurpose = 128
+
+// purpose is what the asker says that the data is for.
+func (c *call) purpose() (string, error) {
+	v := c.r.Header.Get(headPurpose)
+	if v == "" {
+		return "", nil
+	}
+	p, err := url.PathUnescape(v)
+	if err != nil || len(p) > maxPurpose || !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
+		return "", problem.New(problem.BadRequest, "the header %s must be a word of at most %d bytes, percent-encoded where it is not ASCII", "请求头 %s 应为不超过 %d 字节的词，非 ASCII 字符须百分号编码", headPurpose, maxPurpose)
+	}
+	return p, nil
 }
 
 func (s *Server) resolve(c *call) error {
@@ -378,6 +402,11 @@ func (s *Server) resolve(c *call) error {
 	}
 	c.out = append(c.out, `,"values":`...)
 	c.out = record.AppendValuesJSON(c.out, a.Values)
+	if !a.Live.IsZero() {
+		c.out = append(c.out, `,"live":"`...)
+		c.out = a.Live.UTC().AppendFormat(c.out, time.RFC3339Nano)
+		c.out = append(c.out, '"')
+	}
 	if q.Trace {
 		c.path(a.Path)
 	}
@@ -407,6 +436,9 @@ func tell(head http.Header, a *record.Answer) {
 	}
 	if !a.Expires.IsZero() {
 		head.Set(headExpires, strconv.FormatInt(a.Expires.Unix(), 10))
+	}
+	if !a.Live.IsZero() {
+		head.Set(headLive, a.Live.UTC().Format(time.RFC3339Nano))
 	}
 }
 

@@ -48,9 +48,19 @@ type Server struct {
 	Lister    record.Lister
 	Feed      record.Feed
 
-	// Auth checks who asks. A *trust.Checker also knows client certificates and passwords.
+	// Auth checks who asks. A *trust.Checker also knows client certificates, passwords and signed requests.
 	Auth    record.Authenticator
 	Secrets record.SecretFinder // for /api/verifications: the secret keys that are kept here
+
+	// Bearer tells who a token in "Authorization: Bearer" stands for; nil: such tokens are not taken. Errors are those of
+	// record.Authenticator.
+	Bearer func(ctx context.Context, token string) (record.Identity, error)
+
+	// Authorities tells whether the host (with its port, as "node.example:8443", lower case, without the port that goes
+	// without saying) is a name of this node: a signed request that was made for another is refused, so that nobody who
+	// got one can use it elsewhere. Nil: the addresses of Site and the names in Certificate, at the port that the
+	// connection came to or at one that Site tells. Set it behind a proxy that shows other names to the world.
+	Authorities func(host string) bool
 
 	Site   func() *record.Site // what /api/site says
 	Tunnel http.Handler        // takes messages of the Handle protocol in POST requests
