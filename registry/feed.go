@@ -124,7 +124,11 @@ func (r *Registry) fill(ctx context.Context, s store.Reader, e *record.Entry) (i
 	if vs == nil {
 		vs = []record.Value{}
 	}
-	sigs, err := r.proof(e.ID, st, vs)
+	as, _, err := r.govern(ctx, e.ID, vs)
+	if err != nil {
+		return 0, err
+	}
+	sigs, err := r.proof(e.ID, st, as, len(as) > 0 && &as[0] != &vs[0])
 	if err != nil {
 		return 0, err
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	Followers []record.Ref
 	// Groups finds prefix records and groups that are kept elsewhere; nil when there is nobody to ask.
 	Groups record.Resolver
+	// Governor knows the rules about who may see what; nil when the permissions of the values are all there is. It may
+	// be a Quick and a Noter too. Whoever changes a rule calls Forget.
+	Governor record.Governor
 	// HotBytes is the memory for ready answers; 0 keeps none. A million records of five values take about 300 MB.
 	HotBytes int64
 	// ReadOnly refuses every Write with problem.ReadOnly, as a mirror does.
@@ -65,6 +68,7 @@ type Registry struct {
 	hot      *hot
 	keys     atomic.Pointer[keyring]
 	mayWrite atomic.Bool
+	quick    Quick // the Governor, if it is one
 
 	homesMu sync.RWMutex
 	homes   map[string]struct{}
@@ -94,6 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	}
 	r := &Registry{cfg: cfg, store: cfg.Store, hot: newHot(cfg.HotBytes)}
 	r.mayWrite.Store(!cfg.ReadOnly)
+	r.quick, _ = cfg.Governor.(Quick)
 	r.SetKeys(cfg.Keys)
 	if err := r.readLayout(ctx); err != nil {
 		return nil, err

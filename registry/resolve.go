@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/id/handle"
@@ -52,8 +54,19 @@ func (r *Registry) Resolve(ctx context.Context, q record.Query) (record.Answer, 
 		return ans, err
 	}
 
-	out, hidden := vs[:0:0], false
-	if q.All() && s.flags&storedPublic != 0 {
+	governed, changed := false, false
+	if !(q.By.Operator && !q.Certify) && !r.free(key, s.block) {
+		as, gov, err := r.govern(ctx, rec, vs)
+		if err != nil {
+			return ans, err
+		}
+		governed, changed = gov, len(as) != len(vs) || len(as) > 0 && &as[0] != &vs[0]
+		vs = as
+	}
+
+	var out []record.Value
+	var hidden []int // places in vs
+	if q.All() && s.flags&storedPublic != 0 && !changed {
 		out = vs
 	} else {
 		for i := range vs {
@@ -66,27 +79,50 @@ func (r *Registry) Resolve(ctx context.Context, q record.Query) (record.Answer, 
 			case q.PublicOnly || vs[i].Perm&record.AdminRead == 0:
 				// Not for everybody, or for nobody.
 			default:
-				out, hidden = append(out, vs[i]), true
+				hidden = append(hidden, i)
 			}
 		}
 	}
-	if hidden {
-		if q.By.IsAnonymous() {
-			return ans, needAuth("read what is not public in", rec)
-		}
-		err := r.settled(ctx, func(g *rights) error {
-			return g.check(q.By, rec, vs, demand{record.ReadValue, record.ReadValue}, "READ_VALUE")
-		})
-		if err != nil {
+	var seen []int
+	switch {
+	case len(hidden) == 0:
+	case governed:
+		asked := q // so that no other question moves to the heap
+		if seen, err = r.admit(ctx, &asked, rec, vs, hidden); err != nil {
 			return ans, err
+		}
+	case q.By.IsAnonymous():
+		return ans, needAuth("read what is not public in", rec)
+	default:
+		if err := r.administers(ctx, q.By, rec, vs); err != nil {
+			return ans, err
+		}
+		asked := q
+		if err := r.note(ctx, &asked, rec, vs, hidden); err != nil {
+			return ans, err
+		}
+		seen = hidden
+	}
+	if len(seen) > 0 { // in the order of the record
+		out = out[:0:0]
+		for i := range vs {
+			if q.Wants(vs[i].Index, vs[i].Type) && (vs[i].Perm&record.PublicRead != 0 || slices.Contains(seen, i)) {
+				out = append(out, vs[i])
+			}
 		}
 	}
 	if len(out) == 0 {
+		if governed && !q.By.Operator && len(public(vs)) == 0 {
+			return ans, notFound(rec) // that it is there is not for everybody to know
+		}
 		return ans, problem.New(problem.NoValues, "%s has no value of what was asked for (or none that may be seen): ask for all of it to see what there is",
 			"%s 没有所查询的值（或无权查看）：可查询全部值以了解其内容", clip(q.Name()))
 	}
 	if q.Certify {
-		sigs, err := r.proof(rec, s, vs)
+		sigs, err := r.proof(rec, s, vs, changed)
+		if err == nil && len(seen) > 0 {
+			sigs, err = r.proofFor(rec, vs, seen, sigs)
+		}
 		if err != nil {
 			return ans, err
 		}
@@ -99,6 +135,28 @@ func (r *Registry) Resolve(ctx context.Context, q record.Query) (record.Answer, 
 	}
 	ans.Values = out
 	return ans, nil
+}
+
+// proofFor is what proves an answer with values that are not public: they are not in the signature for everybody, so one
+// is made over them and all that is public. Without the key it is sigs.
+func (r *Registry) proofFor(rec id.ID, vs []record.Value, seen []int, sigs []record.Value) ([]record.Value, error) {
+	k, have := r.keyFor(rec)
+	if _, isPrefix := rec.Delegated(); !have || isPrefix {
+		return sigs, nil
+	}
+	var all []record.Value
+	for i := range vs {
+		if vs[i].Perm&record.PublicRead != 0 || slices.Contains(seen, i) {
+			all = append(all, vs[i])
+		}
+	}
+	now := r.cfg.Now()
+	data, err := trust.SignRecord(k.Key, k.Ref, rec.String(), all, trust.SignOptions{From: now.Add(-skew), Until: now.Add(r.cfg.SignFor)})
+	if err != nil {
+		return nil, err
+	}
+	return []record.Value{{Index: free(vs, IndexSignature, IndexSignature+1), Type: record.TypeSignature, Data: data,
+		TTL: record.TTL{Seconds: min(record.DefaultTTL, uint32(r.cfg.SignFor/2/time.Second))}, Perm: record.DefaultPerm}}, nil
 }
 
 func has(vs []record.Value, index uint32) bool {
@@ -186,6 +244,11 @@ func (r *Registry) appendStored(dst, name []byte, now int64) (out []byte, expire
 	if err != nil {
 		return dst, 0, false
 	}
+	if !r.free(sc.key, s.block) {
+		if s, ok = r.governed(sc, s); !ok {
+			return dst, 0, false
+		}
+	}
 	start := len(dst)
 	out, left, ok := s.appendPublic(dst, now)
 	if !ok {
@@ -197,6 +260,28 @@ func (r *Registry) appendStored(dst, name []byte, now int64) (out []byte, expire
 	}
 	r.hot.put(st, sc.key, out[start:], ttl, end)
 	return out, now + left, true
+}
+
+// governed is the stored record as it would be stored if its permissions were those that the rules say.
+func (r *Registry) governed(sc *scratch, s stored) (stored, bool) {
+	rec, err := idOf(sc.key)
+	if err != nil {
+		return s, false
+	}
+	vs, err := s.values()
+	if err != nil {
+		return s, false
+	}
+	as, _, err := r.govern(context.Background(), rec, vs)
+	if err != nil {
+		return s, false
+	}
+	if len(as) == len(vs) && (len(as) == 0 || &as[0] == &vs[0]) {
+		return s, true
+	}
+	sc.value = appendStored(nil, as, nil)
+	s, err = openStored(sc.value)
+	return s, err == nil
 }
 
 // lifetime is the shortest relative TTL and the earliest fixed end of life (0: none) in a block.
@@ -255,21 +340,22 @@ func signedBy(sig *record.Value, ref record.Ref) bool {
 }
 
 // proof is what proves the record: the signatures of who answers for it that are stored in it; else the one that came with it from another node; else
-// one made now, if this node has the key. It is kept ready beside the digest of what it proves.
-func (r *Registry) proof(rec id.ID, s stored, vs []record.Value) ([]record.Value, error) {
+// one made now, if this node has the key. It is kept ready beside the digest of what it proves. changed says that vs are
+// not what is stored, but what the rules make of it: then an older proof is looked at before it is given.
+func (r *Registry) proof(rec id.ID, s stored, vs []record.Value, changed bool) ([]record.Value, error) {
 	now := r.cfg.Now()
 	key, have := r.keyFor(rec)
 	var sigs []record.Value
 	for i := range vs {
 		// A signature that its owner put there beside ours, by another key, proves nothing to who follows the chain.
-		if vs[i].Type == record.TypeSignature && vs[i].Perm&record.PublicRead != 0 && (!have || signedBy(&vs[i], key.Ref)) {
+		if vs[i].Type == record.TypeSignature && vs[i].Perm&record.PublicRead != 0 && (!have || signedBy(&vs[i], key.Ref)) && (!changed || proves(&vs[i], rec, vs)) {
 			sigs = append(sigs, vs[i])
 		}
 	}
 	if len(sigs) > 0 {
 		return sigs, nil
 	}
-	if sig, ok := s.sealed(); ok && (!have || proofHolds(&sig, now)) {
+	if sig, ok := s.sealed(); ok && (!have || proofHolds(&sig, now)) && (!changed && r.cfg.Governor == nil || proves(&sig, rec, vs)) {
 		return []record.Value{sig}, nil
 	}
 	if !have {
@@ -279,6 +365,9 @@ func (r *Registry) proof(rec id.ID, s stored, vs []record.Value) ([]record.Value
 	at := appendRecordKey(buf[:0], rec)
 	at[0] = hotProof
 	digest := sha256.Sum256(s.block)
+	if changed {
+		digest = sha256.Sum256(record.AppendBlock(nil, vs))
+	}
 	const head = 8 + 8 + len(digest)
 	st := r.hot.stamp(at)
 	if b, _, ok := r.hot.get(nil, at, 0); ok && len(b) > head && [8]byte(b[8:]) == key.mark && [32]byte(b[16:]) == digest &&

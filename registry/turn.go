@@ -61,7 +61,7 @@ func (t *turn) create(w *prepared) error {
 			break
 		}
 		if !w.Mint {
-			return exists(w.rec)
+			return t.taken(c, w.rec)
 		}
 		if err := t.again(w); err != nil { // the made-up suffix is taken, which hardly ever happens
 			return err
@@ -81,7 +81,7 @@ func (t *turn) create(w *prepared) error {
 	if err := t.check(t.by, w.rec, nil, d, what); err != nil {
 		if c.assumed && !c.dirty {
 			if c, err2 := t.v.cell(w.key, false); err2 == nil && c.now != nil && !w.Mint {
-				return exists(w.rec)
+				return t.taken(c, w.rec)
 			}
 		}
 		return err
@@ -156,7 +156,7 @@ func (t *turn) delete(w *prepared) error {
 		return err
 	}
 	if err := t.check(t.by, w.rec, vs, deletion(w.rec), "DELETE_HANDLE"); err != nil {
-		return err
+		return t.hide(err, w.rec, vs)
 	}
 	t.put(c, w, nil)
 	t.note(w, appendChange(nil, &record.Change{Op: record.Delete, ID: w.rec, By: t.by}))
@@ -305,7 +305,7 @@ func (t *turn) modify(w *prepared) error {
 	}
 	if !everybody { // values that anybody may write, and who may do so does not change
 		if t.by.IsAnonymous() {
-			return needAuth("modify", w.rec)
+			return t.hide(needAuth("modify", w.rec), w.rec, vs)
 		}
 		if err := t.allowed(w, vs, need); err != nil {
 			return err
@@ -349,7 +349,7 @@ func indexesOf(vs []record.Value) []uint32 {
 
 // allowed is nil when the caller may do to the record what needs these permissions.
 func (t *turn) allowed(w *prepared, vs []record.Value, need record.AdminPerm) error {
-	return t.check(t.by, w.rec, vs, demand{need, need}, permNames(need))
+	return t.hide(t.check(t.by, w.rec, vs, demand{need, need}, permNames(need)), w.rec, vs)
 }
 
 // writable is nil when the values at the indexes are ones that administrators may write.
