@@ -13,6 +13,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/fujie-id/fujie/account"
+	"github.com/fujie-id/fujie/api"
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/problem"
@@ -66,6 +68,11 @@ type Config struct {
 	// Sites makes the node one of several sites of its prefix that take over from one another. Not together with mirror.
 	Sites *Sites `yaml:"sites"`
 
+	// Origin is where people reach this node's pages, https://id.example.com: log-in at a provider comes back there, and
+	// passkeys are bound to it. Default: none, and neither is offered.
+	Origin string `yaml:"origin"`
+	// OIDC are providers at which people may log in (OpenID Connect).
+	OIDC []OIDC `yaml:"oidc"`
 	// Ledger is about the logs in which every change and every access to what is not public is provable.
 	Ledger Ledger `yaml:"ledger"`
 	// Plain leaves out the institution: office, accounts, templates, rules, ledger, reports. What is left is a registry.
@@ -105,6 +112,59 @@ type Mirror struct {
 	Of string `yaml:"of"`
 	// Key is its server key's fingerprint, as `fujie key show` prints it. Danger: without it anybody on the way can feed you.
 	Key string `yaml:"key"`
+}
+
+// OIDC is a provider of OpenID Connect.
+type OIDC struct {
+	// Name stands in addresses: corp.
+	Name string `yaml:"name"`
+	// Issuer is its address, whose discovery document names the rest.
+	Issuer string `yaml:"issuer"`
+	// ClientID is what it calls this node; SecretFile holds the secret that it gave, none for a public client.
+	ClientID   string `yaml:"client-id"`
+	SecretFile string `yaml:"secret-file"`
+	// Scopes to ask for. Default: openid, profile, email.
+	Scopes []string `yaml:"scopes"`
+	// Prefix is whose users they are. Default: the node's own.
+	Prefix string `yaml:"prefix"`
+	// Create makes an account at the first log-in, named by NameClaim (default: preferred_username); else only accounts
+	// that were linked get in.
+	Create    bool   `yaml:"create"`
+	NameClaim string `yaml:"name-claim"`
+	// Roles gives roles by claims.
+	Roles []OIDCRole `yaml:"roles"`
+}
+
+// OIDCRole gives a role to those whose claim has the value: groups with registry-admins.
+type OIDCRole struct {
+	Claim  string       `yaml:"claim"`
+	Value  string       `yaml:"value"`
+	Role   api.RoleName `yaml:"role"`
+	Prefix string       `yaml:"prefix"`
+}
+
+// providers are the providers of the configuration, with their secrets.
+func (c *Config) providers() ([]account.Provider, error) {
+	var out []account.Provider
+	for _, o := range c.OIDC {
+		p := account.Provider{Name: o.Name, Issuer: o.Issuer, ClientID: o.ClientID, Scopes: o.Scopes, Prefix: o.Prefix, Create: o.Create, NameClaim: o.NameClaim}
+		if o.SecretFile != "" {
+			b, err := os.ReadFile(o.SecretFile)
+			if err != nil {
+				return nil, problem.Wrap(err, problem.BadRequest, "oidc %s: its secret-file cannot be read", "oidc %s：无法读取 secret-file", o.Name)
+			}
+			p.ClientSecret = strings.TrimSpace(string(b))
+		}
+		for _, r := range o.Roles {
+			prefix := r.Prefix
+			if prefix == "" {
+				prefix = c.Prefix
+			}
+			p.Roles = append(p.Roles, account.ClaimRole{Claim: r.Claim, Value: r.Value, Role: api.Role{Name: r.Role, Prefix: prefix}})
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 //go:embed sample.yaml

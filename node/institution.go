@@ -1,12 +1,189 @@
 package node
 
-import "context"
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/fujie-id/fujie/account"
+	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/office"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/record/document"
+	"github.com/fujie-id/fujie/recursor"
+	"github.com/fujie-id/fujie/registry"
+	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/wire/web"
+)
+
+// institution is what stands around the registry of a node that answers for a prefix.
+type institution struct {
+	accounts *account.Accounts
+	office   *office.Office // nil at the root, whose few delegations are written by hand
+}
+
+// papers is the registry as the offices of this node use it: they read past every rule, and what they write goes the way
+// of all writes, to the other sites too.
+type papers struct {
+	*registry.Registry
+	n *Node
+}
+
+func (p papers) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
+	return p.n.Write(ctx, by, writes)
+}
 
 // openInstitution opens what stands around the registry: the papers of the office and of its people, templates, rules,
 // and the logs. All of it follows one reading of the registry's feed.
-func (n *Node) openInstitution(ctx context.Context) error {
+func (n *Node) openInstitution(ctx context.Context) (err error) {
 	if n.cfg.Plain {
 		return nil
 	}
-	return n.openLedger(ctx)
+	after, err := n.registry.Last(ctx)
+	if err != nil {
+		return err
+	}
+	in := &institution{}
+	desk := papers{n.registry, n}
+	providers, err := n.cfg.providers()
+	if err != nil {
+		return err
+	}
+	// Sessions are signed by a key that every library of JSON Web Tokens knows.
+	in.accounts, err = account.New(ctx, account.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Registry: desk, Key: n.tlsKey,
+		Origin: n.cfg.Origin, Providers: providers, Now: n.now, Log: n.log})
+	if err != nil {
+		return err
+	}
+	if n.cfg.Role != Root {
+		outside, err := n.openOutside()
+		if err != nil {
+			return err
+		}
+		c := office.Config{Prefix: n.cfg.Prefix, Registry: desk, Feed: n.registry, Key: n.prefixKey, Site: n.place.Load, Host: n.host, Push: n.push, Now: n.now, Log: n.log}
+		if outside != nil {
+			c.Check = func(ctx context.Context, prefix string) error {
+				a, err := outside.Resolve(ctx, record.Query{ID: id.PrefixRecord(prefix), PublicOnly: true, Authoritative: true})
+				if err == nil && a.Trust != record.Secure {
+					err = problem.New(problem.Bogus, "%s resolves, but its chain of signatures is %s", "%s 可解析，但其签名链为 %s", prefix, a.Trust)
+				}
+				return err
+			}
+		}
+		if in.office, err = office.New(ctx, c); err != nil {
+			return err
+		}
+		n.goes("office", in.office.Run)
+	}
+	n.in = in
+	if err := n.openLedger(ctx); err != nil {
+		return err
+	}
+	n.goes("papers", func(ctx context.Context) error {
+		each := func(ctx context.Context, c *record.Change) {
+			if err := in.accounts.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
+				n.log.Error("an account could not be read again", "id", c.ID, "err", err)
+			}
+		}
+		if in.office == nil {
+			return document.FollowEach(ctx, n.registry, after, each, nil)
+		}
+		applications, organisations := in.office.Shelves()
+		return document.FollowEach(ctx, n.registry, after, each, nil, applications, organisations)
+	})
+	return nil
+}
+
+// hosted is the prefixes that are kept here beside the node's own.
+func (n *Node) hosted() []string {
+	var out []string
+	for after := ""; ; {
+		list, err := n.registry.Prefixes(n.ctx, operator, after, 1000)
+		if err != nil || len(list) == 0 {
+			return out
+		}
+		for _, p := range list {
+			if after = p; p != n.cfg.Prefix {
+				out = append(out, p)
+			}
+		}
+	}
+}
+
+// host makes the node answer for a prefix, or stop to.
+func (n *Node) host(ctx context.Context, prefix string, on bool) error {
+	w := record.Write{Op: record.Home, ID: id.PrefixRecord(prefix)}
+	if !on {
+		w.Op = record.Unhome
+	}
+	res, err := n.Write(ctx, operator, []record.Write{w})
+	if err != nil {
+		return err
+	}
+	if err := res[0].Err; err != nil && !problem.Is(err, problem.Exists) && !problem.Is(err, problem.NotFound) && !problem.Is(err, problem.NotHere) {
+		return err
+	}
+	return nil
+}
+
+// openOutside is a recursor that knows no more than a stranger does; nil without a root to ask.
+func (n *Node) openOutside() (*recursor.Recursor, error) {
+	if n.recursor == nil {
+		return nil, nil
+	}
+	h, err := ReadHints(n.cfg.Hints)
+	if err != nil {
+		return nil, err
+	}
+	r, err := recursor.New(recursor.Config{Ask: n.client, Hints: h.Sites, Anchors: h.Anchors, Now: n.now, CacheBytes: 1 << 20, AllowPrivate: n.cfg.AllowPrivate})
+	if err == nil {
+		n.closes = append(n.closes, func() error { r.Close(); return nil })
+	}
+	return r, err
+}
+
+// push opens the node at a site, over HTTPS, as the holder of key.
+func (n *Node) push(ctx context.Context, s *record.Site, user record.Ref, key *trust.PrivateKey) (office.Target, error) {
+	for i := range s.Servers {
+		srv := &s.Servers[i]
+		pub, err := trust.ParsePublic(srv.PublicKey)
+		if err != nil {
+			continue
+		}
+		for _, f := range srv.Interfaces {
+			if f.Protocol != record.HTTP && f.Protocol != record.HTTPS || f.Port > 65535 {
+				continue
+			}
+			at := netip.AddrPortFrom(srv.Addr, uint16(f.Port))
+			if !n.cfg.AllowPrivate && !at.Addr().IsGlobalUnicast() || !n.cfg.AllowPrivate && at.Addr().IsPrivate() {
+				return nil, problem.New(problem.Forbidden, "the site is at the private address %s; allow-private lets this node go there", "站点位于内网地址 %s；配置 allow-private 后方可访问", at)
+			}
+			return &web.Client{Base: "https://" + net.JoinHostPort(at.Addr().String(), strconv.Itoa(int(at.Port()))), Pin: pub.Fingerprint(), User: user, Key: key}, nil
+		}
+	}
+	return nil, problem.New(problem.BadValue, "the site has no server with a key and HTTP: say both in the application", "站点没有带密钥并提供 HTTP 的服务器：请在申请中写明")
+}
+
+// caller says who makes a request to our own interface, and what they may do.
+func (n *Node) caller(r *http.Request) (api.Caller, error) {
+	if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		if r.TLS == nil {
+			return api.Caller{}, problem.New(problem.NeedAuth, "send the token over HTTPS; the same port takes it", "请通过 HTTPS 发送令牌；同一端口即可")
+		}
+		who, err := n.in.accounts.Bearer(r.Context(), strings.TrimSpace(t))
+		if err != nil {
+			return api.Caller{}, err
+		}
+		return n.in.accounts.Caller(r.Context(), who)
+	}
+	who, err := n.web.Identify(r)
+	if err != nil {
+		return api.Caller{}, err
+	}
+	return n.in.accounts.Caller(r.Context(), who)
 }

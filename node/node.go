@@ -47,7 +47,8 @@ type Node struct {
 	sites    *site.Site         // nil unless the prefix has several sites that take over from one another
 	top      record.Registrar   // where writes begin their way to the registry
 
-	changeLog *ledger.Log // nil where there is no ledger
+	in        *institution // nil on a recursive node, and where the configuration says plain
+	changeLog *ledger.Log  // nil where there is no ledger
 	witness   *ledger.Cosigner
 	keys      keyring
 

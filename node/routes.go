@@ -88,12 +88,17 @@ func (n *Node) serveHints(w http.ResponseWriter, r *http.Request) {
 
 // front puts our own interface together.
 func (n *Node) front() *api.API {
-	a := api.New(api.Config{Title: "Fujie 符节 · " + n.cfg.Name, Version: "1", Store: n.store, Log: n.log, Now: n.now,
-		Identify: func(r *http.Request) (api.Caller, error) {
-			by, err := n.web.Identify(r)
-			return api.Caller{Identity: by}, err
-		},
-	})
+	c := api.Config{Title: "Fujie 符节 · " + n.cfg.Name, Version: "1", Store: n.store, Log: n.log, Now: n.now}
+	if n.in != nil {
+		c.Identify = n.caller
+	}
+	a := api.New(c)
 	describe(a.Huma.OpenAPI())
+	if n.in != nil {
+		n.in.accounts.Register(a)
+		if n.in.office != nil {
+			n.in.office.Register(a)
+		}
+	}
 	return a
 }

@@ -43,6 +43,7 @@ type Shelf[T any] struct {
 	// TTL of the paper's value in seconds; 300 if 0, so that others see a change soon.
 	TTL uint32
 
+	start   string     // what canonical names of its papers begin with
 	writing sync.Mutex // one change at a time: what change sees is what is replaced
 	mu      sync.RWMutex
 	papers  map[string]kept[T] // by canonical name
@@ -76,7 +77,8 @@ func (s *Shelf[T]) Open(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	papers := map[string]kept[T]{}
-	start := handle.Fold(s.Prefix + "/" + s.Name)
+	s.start = handle.Fold(s.Prefix + "/" + s.Name)
+	start := s.start
 	after := start
 	for {
 		list, err := s.Registry.List(ctx, operator, s.Prefix, after, 1000)
@@ -140,7 +142,7 @@ func (s *Shelf[T]) read(ctx context.Context, v id.ID) (paper T, found bool, err 
 }
 
 func (s *Shelf[T]) holds(name string) bool {
-	return strings.HasPrefix(name, handle.Fold(s.Prefix+"/"+s.Name))
+	return strings.HasPrefix(name, s.start)
 }
 
 func (s *Shelf[T]) reload(ctx context.Context, v id.ID) error {
@@ -320,6 +322,12 @@ func do(ctx context.Context, r record.Registrar, who record.Identity, w record.W
 // mirror copies, is in memory soon after. It begins with the changes behind after: take the feed's last number before
 // Open. changed, if not nil, hears of each paper that was read anew.
 func Follow(ctx context.Context, feed record.Feed, after uint64, changed func(id.ID), shelves ...shelf) error {
+	return FollowEach(ctx, feed, after, nil, changed, shelves...)
+}
+
+// FollowEach is Follow for a node with other readers of the feed beside its shelves: each hears of every change, after
+// the shelves, so that the feed is read once for all of them.
+func FollowEach(ctx context.Context, feed record.Feed, after uint64, each func(context.Context, *record.Change), changed func(id.ID), shelves ...shelf) error {
 	for {
 		entries, err := feed.Changes(ctx, operator, after, 1000, false)
 		if ctx.Err() != nil {
@@ -347,6 +355,9 @@ func Follow(ctx context.Context, feed record.Feed, after uint64, changed func(id
 				if changed != nil {
 					changed(entries[i].ID)
 				}
+			}
+			if each != nil {
+				each(ctx, &entries[i].Change)
 			}
 		}
 	}
