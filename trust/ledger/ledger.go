@@ -28,6 +28,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/trust"
@@ -152,6 +154,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.load(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.checkLast(ctx); err != nil {
+		return nil, err
+	}
 	if cfg.ID != nil {
 		if err := l.openIndex(ctx); err != nil {
 			return nil, err
@@ -224,6 +229,41 @@ func (d *disk) load(size int64) (e edge, at int64, ok bool) {
 		at = 0
 	}
 	return e, at, true
+}
+
+// checkLast compares the last entry that was signed with the source's. A store that was restored from an older backup
+// does not have it, or has another one under its number.
+func (l *Log) checkLast(ctx context.Context) error {
+	if l.head.Size == 0 {
+		return nil
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	list, err := l.cfg.Source.Entries(wait, uint64(l.head.Size)-1, 1)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return l.altered()
+	case err != nil:
+		return err
+	case len(list) == 0 || list[0].Seq != uint64(l.head.Size):
+		return l.altered()
+	}
+	leaf, _, err := l.maker.leaf(&list[0])
+	if err != nil {
+		return err
+	}
+	h, _ := leafHash(nil, leaf)
+	last := (l.head.Size - 1) % tileWidth
+	b, err := l.dir.tile(tile{0, (l.head.Size - 1) >> tileHeight, int(last) + 1})
+	if err != nil {
+		return err
+	}
+	if b == nil || !bytes.Equal(b[last*tlog.HashSize:], h[:]) {
+		return l.altered()
+	}
+	return nil
 }
 
 func (l *Log) altered() error {
