@@ -31,6 +31,35 @@ type source interface {
 	close() error
 }
 
+// pick makes a row of what cell gives for columns. It is not found when what must be confirmed is something else.
+func (u *rule) pick(cell func(column string) ([]byte, error), parts map[string]string) (row, error) {
+	for part, column := range u.confirm {
+		said, err := cell(column)
+		if err != nil {
+			return row{}, err
+		}
+		if fold(string(said)) != fold(parts[part]) {
+			return row{}, nil
+		}
+	}
+	got := row{found: true, data: make([][]byte, len(u.props))}
+	for i := range u.props {
+		p := &u.props[i]
+		if p.column == "" {
+			continue
+		}
+		var err error
+		if got.data[i], err = cell(p.column); err != nil {
+			var m missing
+			if p.optional && errors.As(err, &m) {
+				continue
+			}
+			return row{}, err
+		}
+	}
+	return got, nil
+}
+
 // ask puts a rule's question. A row that is not found is no error. It ends soon after ctx does, or the caller goes on without it.
 type ask func(ctx context.Context, parts map[string]string) (row, error)
 

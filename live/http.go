@@ -101,8 +101,12 @@ func (h *service) prepare(s *Rule, u *rule) (ask, error) {
 			return nil, err
 		}
 	}
+	pointers := slices.Collect(maps.Values(u.confirm))
 	for i := range u.props {
-		if p := u.props[i].column; p != "" && !strings.HasPrefix(p, "/") {
+		pointers = append(pointers, u.props[i].column)
+	}
+	for _, p := range pointers {
+		if p != "" && !strings.HasPrefix(p, "/") {
 			return nil, bad("column %q must be a JSON pointer into the answer, as /data/qty", "column %q 须为指向应答内容的 JSON 指针，例如 /data/qty", p)
 		}
 	}
@@ -117,7 +121,7 @@ func (h *service) prepare(s *Rule, u *rule) (ask, error) {
 		if err != nil || req == nil {
 			return row{}, err
 		}
-		return h.call(req, u)
+		return h.call(req, u, parts)
 	}, nil
 }
 
@@ -184,7 +188,7 @@ func (h *service) request(ctx context.Context, method string, c *Call, fill any,
 	return req, nil
 }
 
-func (h *service) call(req *http.Request, u *rule) (_ row, err error) {
+func (h *service) call(req *http.Request, u *rule, parts map[string]string) (row, error) {
 	resp, err := h.client.Do(req)
 	if err != nil {
 		var ue *url.Error
@@ -218,25 +222,19 @@ func (h *service) call(req *http.Request, u *rule) (_ row, err error) {
 	if doc == nil {
 		return row{}, nil
 	}
-	got := row{found: true, data: make([][]byte, len(u.props))}
-	for i := range u.props {
-		p := &u.props[i]
-		if p.column == "" {
-			continue
-		}
-		v, ok := point(doc, p.column)
+	return u.pick(func(pointer string) ([]byte, error) {
+		v, ok := point(doc, pointer)
 		if !ok {
-			if p.optional {
-				continue
-			}
-			return row{}, shape("the answer has nothing at %s", p.column)
+			return nil, fault{true, missing(pointer)}
 		}
-		if got.data[i], err = jsonText(v); err != nil {
-			return row{}, err
-		}
-	}
-	return got, nil
+		return jsonText(v)
+	}, parts)
 }
+
+// missing is what is not in an answer.
+type missing string
+
+func (m missing) Error() string { return "the answer has nothing at " + string(m) }
 
 func decode(b []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))

@@ -255,6 +255,7 @@ func (r *Resolver) certify(ctx context.Context, q *record.Query, p *plan, row ro
 		return nil, err
 	}
 	if sig.Type != "" {
+		sig.TTL.Seconds = min(sig.TTL.Seconds, left)
 		out = append(out, sig)
 	}
 	return out, nil

@@ -75,6 +75,10 @@ type Rule struct {
 	// SQL gives one row, or none when the source does not know the identifier. {no} stands for a value, never for
 	// text of the query; {id}, {prefix} and {suffix} are there too.
 	SQL string `yaml:"sql"`
+	// Confirm names, for parts, the column (or JSON pointer) of the row that must say the same, letters' case aside; else
+	// the source does not know the identifier. Danger without it on MySQL: it takes '42x' for the number 42, and 'é' for
+	// 'e', so that identifiers nobody issued answer.
+	Confirm map[string]string `yaml:"confirm"`
 	// HTTP is the call of an HTTP source.
 	HTTP *Call `yaml:"http"`
 
@@ -134,7 +138,8 @@ type rule struct {
 	lane       *lane
 	ask        ask
 	props      []prop
-	cache      uint32 // seconds
+	confirm    map[string]string // column or pointer by part
+	cache      uint32            // seconds
 	keep       time.Duration
 	stale      time.Duration
 	partial    bool
@@ -291,6 +296,12 @@ func (r *Resolver) compileRule(s *Rule) (*rule, error) {
 	if u.props, err = s.properties(u.pattern); err != nil {
 		return nil, err
 	}
+	for part := range s.Confirm {
+		if !u.pattern.has(part) {
+			return nil, bad("confirm names {%s}, which the suffix pattern does not have", "confirm 引用了 {%s}，而后缀模式中没有它", part)
+		}
+	}
+	u.confirm = s.Confirm
 	if u.lane = r.lanes[s.Source]; u.lane == nil {
 		return nil, bad("source %q is not declared under sources", "source %q 未在 sources 中声明", s.Source)
 	}

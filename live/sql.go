@@ -189,7 +189,7 @@ func (d *database) prepare(s *Rule, u *rule) (ask, error) {
 		for i, name := range order {
 			args[i] = parts[name]
 		}
-		got, err := d.ask(ctx, u, query, args)
+		got, err := d.ask(ctx, u, query, args, parts)
 		if err != nil && ctx.Err() == nil {
 			switch classify(err) {
 			case notOfType:
@@ -202,7 +202,7 @@ func (d *database) prepare(s *Rule, u *rule) (ask, error) {
 	}, nil
 }
 
-func (d *database) ask(ctx context.Context, u *rule, query string, args []any) (_ row, err error) {
+func (d *database) ask(ctx context.Context, u *rule, query string, args []any, parts map[string]string) (_ row, err error) {
 	var rows *sql.Rows
 	if d.style.readonly {
 		tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -232,22 +232,23 @@ func (d *database) ask(ctx context.Context, u *rule, query string, args []any) (
 	if err := rows.Scan(cells...); err != nil {
 		return row{}, err
 	}
-	got := row{found: true, data: make([][]byte, len(u.props))}
-	for i := range u.props {
-		want := u.props[i].column
-		if want == "" {
-			continue
-		}
+	cell := func(want string) ([]byte, error) {
 		k := slices.IndexFunc(kinds, func(c *sql.ColumnType) bool { return c.Name() == want })
 		if k < 0 {
 			k = slices.IndexFunc(kinds, func(c *sql.ColumnType) bool { return strings.EqualFold(c.Name(), want) })
 		}
 		if k < 0 {
-			return row{}, shape("the result has no column %s", want)
+			return nil, shape("the result has no column %s", want)
 		}
-		if got.data[i], err = asText(*cells[k].(*any), kinds[k].DatabaseTypeName()); err != nil {
-			return row{}, shape("column %s: %w", want, err)
+		text, err := asText(*cells[k].(*any), kinds[k].DatabaseTypeName())
+		if err != nil {
+			return nil, shape("column %s: %w", want, err)
 		}
+		return text, nil
+	}
+	got, err := u.pick(cell, parts)
+	if err != nil {
+		return row{}, err
 	}
 	if rows.Next() {
 		return row{}, shape("the query gives more than one row for one identifier")
