@@ -28,6 +28,7 @@ import (
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/registry"
 )
 
 // Config says around what a Resolver stands. Next is needed; so is Secret when a source has credentials.
@@ -38,7 +39,7 @@ type Config struct {
 	// Governor decides who sees what; nil: the permissions of the rules' properties do.
 	Governor record.Governor
 	// Rights is nil when by administers the record rec, else problem.NotAdmin or another reason why not. It is asked for
-	// values that are not public. Nil: only the Governor can let somebody see them, and the node's operator.
+	// values that are not public: registry.Administers. Nil: only the Governor can let somebody see them, and the node's operator.
 	Rights func(ctx context.Context, by record.Identity, rec id.ID) error
 	// Sign makes an HS_SIGNATURE over values, which are all that anybody may read of rec. Nil: such answers are not signed.
 	Sign func(ctx context.Context, rec id.ID, values []record.Value) (record.Value, error)
@@ -251,7 +252,7 @@ func (r *Resolver) certify(ctx context.Context, q *record.Query, p *plan, row ro
 	}
 	slices.SortStableFunc(public, byIndex)
 	sig, err := r.cfg.Sign(ctx, q.ID, public)
-	if err != nil {
+	if err != nil && !problem.Is(err, problem.NotHere) { // without a key the prefix is unsigned
 		return nil, err
 	}
 	if sig.Type != "" {
@@ -333,16 +334,32 @@ func (r *Resolver) plan(ctx context.Context, u *rule, parts map[string]string, q
 	return p, nil
 }
 
-// admit says which of the hidden values the asker sees.
+// admit says which of the hidden values the asker sees: those that the rules grant, and all for administrators, whose
+// looking is noted.
 func (r *Resolver) admit(ctx context.Context, q *record.Query, vs []record.Value, hidden []int, governed bool) ([]int, error) {
+	var seen []int
 	if governed {
-		return r.cfg.Governor.Admit(ctx, q, q.ID, vs, hidden)
+		var err error
+		if seen, err = r.cfg.Governor.Admit(ctx, q, q.ID, vs, hidden); err != nil || len(seen) == len(hidden) {
+			return seen, err
+		}
 	}
-	if r.cfg.Rights == nil {
-		return nil, problem.New(problem.NotAdmin, "%s is no administrator of %s: ask its owner for a grant", "%s 不是 %s 的管理员：请向其所有者申请授权", q.By.Ref, q.Name())
+	err := error(problem.New(problem.NotAdmin, "%s is no administrator of %s: ask its owner for a grant", "%s 不是 %s 的管理员：请向其所有者申请授权", q.By.Ref, q.Name()))
+	if r.cfg.Rights != nil {
+		err = r.cfg.Rights(ctx, q.By, q.ID)
 	}
-	if err := r.cfg.Rights(ctx, q.By, q.ID); err != nil {
+	switch {
+	case err == nil:
+	case governed:
+		return seen, ctx.Err() // what remains is absent, whatever the reason
+	default:
 		return nil, err
+	}
+	if n, ok := r.cfg.Governor.(registry.Noter); ok {
+		rest := slices.DeleteFunc(slices.Clone(hidden), func(i int) bool { return slices.Contains(seen, i) })
+		if err := n.Note(ctx, q, q.ID, vs, rest); err != nil {
+			return nil, problem.Wrap(err, problem.Busy, "the audit trail cannot be written, so nothing that is not public is shown: try again", "无法写入审计记录，因此不显示非公开内容：请稍后再试")
+		}
 	}
 	return hidden, nil
 }

@@ -194,7 +194,15 @@ type ruled struct {
 	hide   []uint32
 	friend record.Ref
 	seen   []string // what Admit admitted
+	noted  []string // what an administrator saw
 	fail   error
+}
+
+func (g *ruled) Note(_ context.Context, _ *record.Query, _ id.ID, vs []record.Value, places []int) error {
+	for _, i := range places {
+		g.noted = append(g.noted, vs[i].Type)
+	}
+	return nil
 }
 
 func (g *ruled) Govern(_ context.Context, _ id.ID, vs []record.Value) ([]record.Value, bool, error) {
@@ -237,6 +245,21 @@ func TestGoverned(t *testing.T) {
 	if !slices.Equal(g.seen, []string{"temperature", "page"}) {
 		t.Errorf("admitted: %v", g.seen)
 	}
+	// An administrator sees what nobody granted, and it is noted.
+	boss := record.Ref{Index: 300, Name: "88.118.1001/ADMIN"}
+	r, _ = open(t, live.Config{Next: registered(t), Governor: g, Transport: p, Declaration: machine(nil),
+		Rights: func(_ context.Context, by record.Identity, _ id.ID) error {
+			if by.Ref != boss {
+				return problem.New(problem.NotAdmin, "no", "否")
+			}
+			return nil
+		}})
+	if a, err := query(r, record.Query{ID: m2, By: record.Identity{Ref: boss}, Indexes: []uint32{2000}}); err != nil || texts(a) != "2000=81.50" || !slices.Equal(g.noted, []string{"temperature"}) {
+		t.Errorf("an administrator: %s, %v, noted %v", texts(a), err, g.noted)
+	}
+	if _, err := query(r, record.Query{ID: m2, By: record.Identity{Ref: record.Ref{Index: 300, Name: "88.9/X"}}, Indexes: []uint32{2000}}); !problem.Is(err, problem.NotFound) {
+		t.Errorf("a stranger: %v", err)
+	}
 	g.fail = errors.New("the rules cannot be read")
 	if a, err := query(r, record.Query{ID: m2}); err == nil {
 		t.Errorf("without rules it shows %s", texts(a))
@@ -251,6 +274,13 @@ func TestSigned(t *testing.T) {
 	must(t, err)
 	by := record.Ref{Index: 300, Name: "0.NA/88.118.1001"}
 	now := time.Now()
+	unsigned, _ := open(t, live.Config{Next: registered(t), Transport: p, Declaration: machine(nil),
+		Sign: func(context.Context, id.ID, []record.Value) (record.Value, error) {
+			return record.Value{}, problem.New(problem.NotHere, "no key", "无密钥")
+		}})
+	if a, err := query(unsigned, record.Query{ID: m1, PublicOnly: true, Certify: true}); err != nil || len(a.Values) != 3 {
+		t.Errorf("under a prefix without a key: %s, %v", texts(a), err)
+	}
 	r, _ := open(t, live.Config{Next: registered(t), Transport: p, Declaration: machine(nil),
 		Sign: func(_ context.Context, rec id.ID, vs []record.Value) (record.Value, error) {
 			data, err := trust.SignRecord(key, by, rec.String(), vs, trust.SignOptions{PublicOnly: true, From: now.Add(-time.Minute), Until: now.Add(time.Hour)})
