@@ -102,7 +102,7 @@ type Config struct {
 	// Named reports whether the delegation still names this site as a primary; problem.Unreachable when it cannot be
 	// asked. Without Hold, a primary that is not named any more stops to take changes. Nil: not looked at.
 	Named func(ctx context.Context) (bool, error)
-	// Changed hears of every change of the role, on a goroutine of the site. Nil: nobody does.
+	// Changed hears of the role, when Run begins and at every change, on a goroutine of the site. Nil: nobody does.
 	Changed func(State)
 
 	Dial func(Peer) Door // the way to another site; over HTTPS if nil
@@ -194,7 +194,7 @@ type Site struct {
 	nudge  chan struct{}
 	ctx    context.Context // Run's; nil before
 	wg     sync.WaitGroup
-	change chan State
+	change chan struct{}
 }
 
 // other is another site.
@@ -230,7 +230,7 @@ func New(ctx context.Context, cfg Config) (*Site, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Log = cfg.Log.With("site", cfg.Name)
-	s := &Site{cfg: cfg, ready: make(chan struct{}), nudge: make(chan struct{}, 1), change: make(chan State, 16)}
+	s := &Site{cfg: cfg, ready: make(chan struct{}), nudge: make(chan struct{}, 1), change: make(chan struct{}, 1)}
 	s.me = slices.IndexFunc(cfg.Sites, func(p Peer) bool { return p.Name == cfg.Name })
 	switch {
 	case s.me < 0:
@@ -318,8 +318,8 @@ func (s *Site) become(r Role) {
 	}
 	if s.cfg.Changed != nil {
 		select {
-		case s.change <- s.brief():
-		default: // it hears of the next one
+		case s.change <- struct{}{}:
+		default: // it is about to look
 		}
 	}
 }
@@ -511,6 +511,8 @@ func (s *Site) Run(ctx context.Context) error {
 		}
 	}
 	s.turn.Unlock()
+	_, role := s.get()
+	s.become(role) // who wants to know hears of the first one too
 	s.wg.Go(func() { s.probe(ctx) })
 	s.wg.Go(func() { s.publish(ctx) })
 	s.wg.Go(func() {
@@ -518,8 +520,8 @@ func (s *Site) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return
-			case st := <-s.change:
-				s.cfg.Changed(st)
+			case <-s.change:
+				s.cfg.Changed(s.brief())
 			}
 		}
 	})
