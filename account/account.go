@@ -19,7 +19,6 @@ import (
 	"encoding/base64"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -59,6 +58,8 @@ const (
 	indexKey   = 300 // the key
 	indexRoll  = 301 // a program's second key, while one is replaced by another
 	indexLogin = 301 // a user who logged in: no key stands there
+
+	maxPrefixKeys = 10 // keys of a prefix record, from 300 on
 )
 
 const (
@@ -126,7 +127,7 @@ func New(ctx context.Context, cfg Config) (*Accounts, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Timeout: 10 * time.Second}
+		cfg.HTTP = &http.Client{Timeout: 10 * time.Second, Transport: limited{http.DefaultTransport}}
 	}
 	if cfg.Key == nil {
 		return nil, problem.New(problem.BadValue, "the accounts need the node's key to sign sessions with: make one with fujie key new", "账户需要节点密钥来签发会话：请用 fujie key new 生成")
@@ -310,10 +311,7 @@ func (a *Accounts) Heard(ctx context.Context, v id.ID) error {
 
 // Sweep takes away programs' old keys whose time beside the new one is over.
 func (a *Accounts) Sweep(ctx context.Context) {
-	a.mu.Lock()
-	places := slices.Collect(maps.Values(a.places))
-	a.mu.Unlock()
-	for _, p := range places {
+	for _, p := range a.opened() {
 		over, _ := p.apps.Page("", p.apps.Len()+1, func(_ id.ID, x App) bool { return len(x.live(a.cfg.Now())) != len(x.Keys) })
 		for _, x := range over {
 			_, err := p.apps.Change(ctx, record.Identity{Operator: true}, x.ID, func(x *App) error {

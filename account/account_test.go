@@ -224,3 +224,5 @@ func TestOffice(t *testing.T) {
 		t.Error("a session that was left comes back")
 	}
 }
+
+var none id.ID

@@ -137,7 +137,8 @@ func groupView(v id.ID, g Group) GroupView {
 	return GroupView{v.String(), g.Title, g.Roles, g.Members, g.Private, g.Made}
 }
 
-type named struct {
+// Named is an account in an address.
+type Named struct {
 	Prefix string `path:"prefix" doc:"The account's prefix, as 88.118.1001"`
 	Name   string `path:"name" doc:"What stands behind User_, App_ or Group_"`
 }
@@ -147,14 +148,14 @@ type prefixed struct {
 	api.PageInput
 }
 
-// keyInput is how an interface takes a public key: PEM, JWK text, or none and an algorithm.
-type keyInput struct {
+// KeyInput is how an interface takes a public key: PEM, JWK text, or none and an algorithm.
+type KeyInput struct {
 	PublicKey string `json:"publicKey,omitempty" doc:"PEM or JSON Web Key; absent: the node makes a pair and shows the private half once"`
 	Algorithm string `json:"algorithm,omitempty" enum:"ed25519,p256,sm2,rsa" doc:"Of the pair that the node makes; ed25519 when absent"`
 }
 
 // read gives the public key, and the private one if it was made here.
-func (a *Accounts) readKey(in keyInput) (pub trust.PublicKey, private string, err error) {
+func (a *Accounts) readKey(in KeyInput) (pub trust.PublicKey, private string, err error) {
 	if in.PublicKey != "" {
 		pub, err = trust.ParsePublicAny([]byte(in.PublicKey))
 		return pub, "", err
@@ -290,6 +291,11 @@ func (a *Accounts) registerLogin(to *api.API) {
 			}
 			return &api.Body[api.Page[ProviderView]]{Body: page}, nil
 		})
+	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/roles", Summary: "The roles there are (角色)", Tags: []string{tagUsers},
+		Description: "A role holds at a prefix and below it. Accounts are given them by PATCH /api/users, /api/groups, and when they are made."},
+		func(ctx context.Context, _ *struct{}) (*api.Body[api.Page[RoleView]], error) {
+			return &api.Body[api.Page[RoleView]]{Body: api.Page[RoleView]{Items: roleViews}}, nil
+		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/passkey/begin", Summary: "Begin a log-in with a passkey (通行密钥)", Tags: []string{tagLogin}},
 		func(ctx context.Context, _ *struct{}) (*api.Body[Ceremony], error) {
 			options, ticket, err := a.BeginPasskeyLogin()
@@ -372,6 +378,23 @@ type CeremonyAnswer struct {
 	Ticket string         `json:"ticket" maxLength:"64"`
 	Title  string         `json:"title,omitempty" maxLength:"256" doc:"What to call a new passkey"`
 	Answer map[string]any `json:"answer" doc:"PublicKeyCredential.toJSON()"`
+}
+
+// RoleView is a role and what it is for.
+type RoleView struct {
+	Name    api.RoleName `json:"name"`
+	Chinese string       `json:"chinese"`
+	Meaning string       `json:"meaning"`
+}
+
+var roleViews = []RoleView{
+	{api.Operator, "运营者", "runs the node: everything at its prefix and below"},
+	{api.Reviewer, "审核员", "vets applications for prefixes"},
+	{api.EnterpriseAdmin, "企业管理员", "manages one enterprise's prefix: its accounts, templates, rules"},
+	{api.EnterpriseUser, "企业用户", "registers and edits under it"},
+	{api.Application, "应用", "a program of the enterprise"},
+	{api.Auditor, "审计员", "reads accounts, audit trails and ledgers, changes nothing"},
+	{api.Regulator, "监管", "sees reports and states of all below, changes nothing"},
 }
 
 func (a *Accounts) registerMe(to *api.API) {
@@ -592,7 +615,7 @@ func (a *Accounts) registerUsers(to *api.API) {
 			return &api.Tagged[UserView]{ETag: tag, Body: x}, nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/users/{prefix}/{name}", Summary: "Show a user", Tags: []string{tagUsers}},
-		func(ctx context.Context, in *named) (*api.Tagged[UserView], error) {
+		func(ctx context.Context, in *Named) (*api.Tagged[UserView], error) {
 			p, _, err := a.at(ctx, in.Prefix, readers)
 			if err != nil {
 				return nil, err
@@ -606,7 +629,7 @@ func (a *Accounts) registerUsers(to *api.API) {
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPatch, Path: "/api/users/{prefix}/{name}", Summary: "Change a user", Tags: []string{tagUsers}},
 		func(ctx context.Context, in *struct {
-			named
+			Named
 			IfMatch string `header:"If-Match"`
 			Body    UserChange
 		}) (*api.Tagged[UserView], error) {
@@ -623,7 +646,7 @@ func (a *Accounts) registerUsers(to *api.API) {
 				if err := api.Match(in.IfMatch, view(v, *u)); err != nil {
 					return err
 				}
-				if err := mayTouch(c, in.Prefix, u.Roles); err != nil {
+				if err := a.mayTouch(c, p, v); err != nil {
 					return err
 				}
 				if b.Title != nil {
@@ -650,23 +673,24 @@ func (a *Accounts) registerUsers(to *api.API) {
 			return api.Tag(view(v, u)), nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/users/{prefix}/{name}/invite", Summary: "Invite a user again, who forgot the password or lost the second factor", Tags: []string{tagUsers}},
-		func(ctx context.Context, in *named) (*api.Body[UserView], error) {
+		func(ctx context.Context, in *Named) (*api.Body[UserView], error) {
 			p, c, err := a.at(ctx, in.Prefix, managers)
 			if err != nil {
 				return nil, err
 			}
-			v, u, err := find(p.users, in.Name)
+			v, _, err := find(p.users, in.Name)
 			if err != nil {
 				return nil, err
 			}
-			if err := mayTouch(c, in.Prefix, u.Roles); err != nil {
+			if err := a.mayTouch(c, p, v); err != nil {
 				return nil, err
 			}
 			invitation, err := a.Invite(ctx, c.Identity, v)
 			if err != nil {
 				return nil, err
 			}
-			if u, err = p.users.Get(v); err != nil {
+			u, err := p.users.Get(v)
+			if err != nil {
 				return nil, err
 			}
 			x := view(v, u)
@@ -674,25 +698,21 @@ func (a *Accounts) registerUsers(to *api.API) {
 			return &api.Body[UserView]{Body: x}, nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodDelete, Path: "/api/users/{prefix}/{name}", Summary: "Remove a user", Tags: []string{tagUsers}, DefaultStatus: http.StatusNoContent},
-		func(ctx context.Context, in *named) (*struct{}, error) {
+		func(ctx context.Context, in *Named) (*struct{}, error) {
 			p, c, err := a.at(ctx, in.Prefix, managers)
 			if err != nil {
 				return nil, err
 			}
-			v, u, err := find(p.users, in.Name)
+			v, _, err := find(p.users, in.Name)
 			if err != nil {
 				return nil, err
 			}
-			if err := mayTouch(c, in.Prefix, u.Roles); err != nil {
+			if err := a.mayTouch(c, p, v); err != nil {
 				return nil, err
 			}
 			return nil, p.users.Remove(ctx, c.Identity, v)
 		})
 }
-
-// mayTouch says whether c may change an account that has roles: only who could give them. So an enterprise's
-// administrator does not get at an operator of the same prefix.
-func mayTouch(c api.Caller, home string, roles []api.Role) error { return mayGive(c, home, roles) }
 
 func find[T any](s *document.Shelf[T], name string) (v id.ID, paper T, err error) {
 	if err := checkName(name); err != nil {
@@ -711,7 +731,7 @@ type NewAppInput struct {
 	Name   string     `json:"name" doc:"erp, for App_erp"`
 	Title  string     `json:"title,omitempty"`
 	Roles  []api.Role `json:"roles,omitempty" doc:"Absent: application at its prefix"`
-	keyInput
+	KeyInput
 }
 
 func (a *Accounts) registerApps(to *api.API) {
@@ -731,7 +751,7 @@ func (a *Accounts) registerApps(to *api.API) {
 			if err != nil {
 				return nil, err
 			}
-			key, private, err := a.readKey(in.Body.keyInput)
+			key, private, err := a.readKey(in.Body.KeyInput)
 			if err != nil {
 				return nil, err
 			}
@@ -742,7 +762,7 @@ func (a *Accounts) registerApps(to *api.API) {
 			return showApp(p, v, private)
 		})
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/apps/{prefix}/{name}", Summary: "Show a program's account", Tags: []string{tagApps}},
-		func(ctx context.Context, in *named) (*api.Tagged[AppView], error) {
+		func(ctx context.Context, in *Named) (*api.Tagged[AppView], error) {
 			p, _, err := a.at(ctx, in.Prefix, readers)
 			if err != nil {
 				return nil, err
@@ -756,17 +776,17 @@ func (a *Accounts) registerApps(to *api.API) {
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/apps/{prefix}/{name}/rotate", Summary: "Give a program a new key (轮换密钥)", Tags: []string{tagApps},
 		Description: "The new key stands at index 300 or 301, whichever is free: the program signs as that from now on. Both hold for the overlap. A program may do this for itself, signing with its old key."},
 		func(ctx context.Context, in *struct {
-			named
+			Named
 			Body struct {
 				Overlap *int `json:"overlapSeconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the old key still holds, an hour when absent; 0 for a key that was lost"`
-				keyInput
+				KeyInput
 			}
 		}) (*api.Tagged[AppView], error) {
-			p, c, v, err := a.appFor(ctx, in.named, true)
+			p, c, v, err := a.appFor(ctx, in.Named, true)
 			if err != nil {
 				return nil, err
 			}
-			key, private, err := a.readKey(in.Body.keyInput)
+			key, private, err := a.readKey(in.Body.KeyInput)
 			if err != nil {
 				return nil, err
 			}
@@ -783,7 +803,7 @@ func (a *Accounts) registerApps(to *api.API) {
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/apps/{prefix}/{name}/revoke", Summary: "Take a program's keys and roles away for good (吊销)", Tags: []string{tagApps},
 		Description: "Within five minutes no node believes it any more."},
-		func(ctx context.Context, in *named) (*api.Tagged[AppView], error) {
+		func(ctx context.Context, in *Named) (*api.Tagged[AppView], error) {
 			p, c, v, err := a.appFor(ctx, *in, false)
 			if err != nil {
 				return nil, err
@@ -796,7 +816,7 @@ func (a *Accounts) registerApps(to *api.API) {
 }
 
 // appFor is the program that a caller wants to change: its managers, and itself if self.
-func (a *Accounts) appFor(ctx context.Context, in named, self bool) (*place, api.Caller, id.ID, error) {
+func (a *Accounts) appFor(ctx context.Context, in Named, self bool) (*place, api.Caller, id.ID, error) {
 	c := api.From(ctx)
 	if prefix, k, name, ok := split(c.Name); self && ok && k == appName && handle.Equal(prefix, in.Prefix) && handle.Equal(name, in.Name) {
 		p, err := a.place(ctx, in.Prefix)
@@ -810,9 +830,9 @@ func (a *Accounts) appFor(ctx context.Context, in named, self bool) (*place, api
 	if err != nil {
 		return nil, c, id.ID{}, err
 	}
-	v, x, err := find(p.apps, in.Name)
+	v, _, err := find(p.apps, in.Name)
 	if err == nil {
-		err = mayTouch(c, in.Prefix, x.Roles)
+		err = a.mayTouch(c, p, v)
 	}
 	return p, c, v, err
 }
@@ -872,7 +892,7 @@ func (a *Accounts) registerGroups(to *api.API) {
 			return api.Tag(groupView(v, g)), err
 		})
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/groups/{prefix}/{name}", Summary: "Show a group", Tags: []string{tagGroups}},
-		func(ctx context.Context, in *named) (*api.Tagged[GroupView], error) {
+		func(ctx context.Context, in *Named) (*api.Tagged[GroupView], error) {
 			p, _, err := a.at(ctx, in.Prefix, readers)
 			if err != nil {
 				return nil, err
@@ -882,7 +902,7 @@ func (a *Accounts) registerGroups(to *api.API) {
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPatch, Path: "/api/groups/{prefix}/{name}", Summary: "Change a group", Tags: []string{tagGroups}},
 		func(ctx context.Context, in *struct {
-			named
+			Named
 			IfMatch string `header:"If-Match"`
 			Body    GroupChange
 		}) (*api.Tagged[GroupView], error) {
@@ -898,7 +918,7 @@ func (a *Accounts) registerGroups(to *api.API) {
 				if err := api.Match(in.IfMatch, groupView(v, *g)); err != nil {
 					return err
 				}
-				if err := mayTouch(c, in.Prefix, g.Roles); err != nil {
+				if err := mayGive(c, in.Prefix, g.Roles); err != nil {
 					return err
 				}
 				return in.Body.apply(c, in.Prefix, g)
@@ -906,7 +926,7 @@ func (a *Accounts) registerGroups(to *api.API) {
 			return api.Tag(groupView(v, g)), err
 		})
 	api.Do(to, huma.Operation{Method: http.MethodDelete, Path: "/api/groups/{prefix}/{name}", Summary: "Remove a group", Tags: []string{tagGroups}, DefaultStatus: http.StatusNoContent},
-		func(ctx context.Context, in *named) (*struct{}, error) {
+		func(ctx context.Context, in *Named) (*struct{}, error) {
 			p, c, err := a.at(ctx, in.Prefix, managers)
 			if err != nil {
 				return nil, err
@@ -915,7 +935,7 @@ func (a *Accounts) registerGroups(to *api.API) {
 			if err != nil {
 				return nil, err
 			}
-			if err := mayTouch(c, in.Prefix, g.Roles); err != nil {
+			if err := mayGive(c, in.Prefix, g.Roles); err != nil {
 				return nil, err
 			}
 			return nil, p.groups.Remove(ctx, c.Identity, v)

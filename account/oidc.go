@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func (a *Accounts) openProviders() error {
 		switch {
 		case checkName(p.Name) != nil || seen[p.Name]:
 			return problem.New(problem.BadValue, "%.80q is no name for a log-in provider, or stands twice: take letters and digits", "%.80q 不能作登录提供方名称，或重复：请用字母和数字", p.Name)
-		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		case err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1")):
 			return problem.New(problem.BadValue, "the issuer of the log-in provider %s is no https address", "登录提供方 %s 的 issuer 不是 https 地址", p.Name)
 		case p.ClientID == "":
 			return problem.New(problem.BadValue, "the log-in provider %s has no client ID: register this node there", "登录提供方 %s 没有 client ID：请先在那里登记本节点", p.Name)
@@ -95,15 +96,28 @@ func (a *Accounts) provider(name string) (*Provider, error) {
 	return nil, problem.New(problem.NotFound, "there is no log-in provider %.80q: GET /api/login/providers lists them", "没有登录提供方 %.80q：GET /api/login/providers 可列出", name)
 }
 
+// limited reads no more than a megabyte of what a provider answers.
+type limited struct{ http.RoundTripper }
+
+func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, 1<<20)
+	}
+	return resp, err
+}
+
 type nonceKey struct{}
 
 // party reads the provider's discovery document, once it answers.
 func (a *Accounts) party(ctx context.Context, p *Provider) (rp.RelyingParty, error) {
 	a.parties.mu.Lock()
-	defer a.parties.mu.Unlock()
-	if x := a.parties.made[p.Name]; x != nil {
+	x := a.parties.made[p.Name]
+	a.parties.mu.Unlock()
+	if x != nil {
 		return x, nil
 	}
+	// Outside the lock: a provider that hangs holds up nobody else.
 	x, err := rp.NewRelyingPartyOIDC(ctx, p.Issuer, p.ClientID, p.ClientSecret, strings.TrimSuffix(a.cfg.Origin, "/")+"/api/login/oidc/"+p.Name+"/callback", p.Scopes,
 		rp.WithHTTPClient(a.cfg.HTTP), rp.WithSigningAlgsFromDiscovery(),
 		rp.WithVerifierOpts(rp.WithNonce(func(ctx context.Context) string {
@@ -114,6 +128,8 @@ func (a *Accounts) party(ctx context.Context, p *Provider) (rp.RelyingParty, err
 		a.cfg.Log.Error("a log-in provider does not answer", "provider", p.Name, "err", err)
 		return nil, problem.New(problem.Unreachable, "the log-in provider %s does not answer: try again later, or log in with a password", "登录提供方 %s 无应答：请稍后再试，或用密码登录", p.Name)
 	}
+	a.parties.mu.Lock()
+	defer a.parties.mu.Unlock()
 	if a.parties.made == nil {
 		a.parties.made = map[string]rp.RelyingParty{}
 	}

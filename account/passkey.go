@@ -210,13 +210,7 @@ func (a *Accounts) PasskeyLogin(ctx context.Context, ticket string, answer []byt
 
 // holder finds the account with a WebAuthn handle.
 func (a *Accounts) holder(handle []byte) (holder, bool) {
-	a.mu.Lock()
-	places := make([]*place, 0, len(a.places))
-	for _, p := range a.places {
-		places = append(places, p)
-	}
-	a.mu.Unlock()
-	for _, p := range places {
+	for _, p := range a.opened() {
 		if x, ok := p.users.Find(func(v id.ID, u User) bool { return len(u.Passkeys) > 0 && bytes.Equal(fingerprint(v.String()), handle) }); ok {
 			return holder{x.ID, x.Paper}, true
 		}

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -59,7 +60,7 @@ func (a *Accounts) Roles(ctx context.Context, who record.Identity) ([]api.Role, 
 		return nil, nil
 	}
 	if below, ok := strings.CutPrefix(handle.Fold(who.Name), "0.NA/"); ok {
-		if who.Index != indexKey {
+		if who.Index < indexKey || who.Index >= indexKey+maxPrefixKeys {
 			return nil, nil
 		}
 		if _, err := a.place(ctx, below); err != nil {
@@ -78,6 +79,27 @@ func (a *Accounts) Roles(ctx context.Context, who record.Identity) ([]api.Role, 
 	if err != nil {
 		return nil, nil
 	}
+	p, err := a.place(ctx, prefix)
+	switch {
+	case problem.Is(err, problem.NotHere): // an account of elsewhere: what groups give
+	case err != nil:
+		return nil, err
+	case k == userName:
+		if u, err := p.users.Get(v); err != nil || u.Disabled {
+			return nil, nil
+		}
+	case k == appName:
+		x, err := p.apps.Get(v)
+		if err != nil || x.Disabled || !slices.ContainsFunc(x.live(a.cfg.Now()), func(k AppKey) bool { return who.Index == 0 || k.Index == who.Index }) {
+			return nil, nil
+		}
+	}
+	return a.given(p, v), nil
+}
+
+// given is all the roles that an account has, in use or not: its own, and those of log-in providers and groups. p is
+// where it is kept, nil when elsewhere.
+func (a *Accounts) given(p *place, v id.ID) []api.Role {
 	var roles []api.Role
 	add := func(home string, rs []api.Role) {
 		for _, r := range rs {
@@ -86,42 +108,39 @@ func (a *Accounts) Roles(ctx context.Context, who record.Identity) ([]api.Role, 
 			}
 		}
 	}
-	if p, err := a.place(ctx, prefix); err == nil {
-		switch k {
-		case userName:
-			u, err := p.users.Get(v)
-			if err != nil || u.Disabled {
-				return nil, nil
-			}
-			add(prefix, u.Roles)
+	if p != nil {
+		if u, err := p.users.Get(v); err == nil {
+			add(p.prefix, u.Roles)
 			for _, l := range u.Links {
-				add(prefix, l.Roles)
+				add(p.prefix, l.Roles)
 			}
-		case appName:
-			x, err := p.apps.Get(v)
-			if err != nil || x.Disabled || !slices.ContainsFunc(x.live(a.cfg.Now()), func(k AppKey) bool { return who.Index == 0 || k.Index == who.Index }) {
-				return nil, nil
-			}
-			add(prefix, x.Roles)
 		}
-	} else if !problem.Is(err, problem.NotHere) {
-		return nil, err
+		if x, err := p.apps.Get(v); err == nil {
+			add(p.prefix, x.Roles)
+		}
 	}
-	a.mu.Lock()
-	places := make([]*place, 0, len(a.places))
-	for _, p := range a.places {
-		places = append(places, p)
-	}
-	a.mu.Unlock()
-	for _, p := range places {
-		p.groups.Find(func(_ id.ID, g Group) bool {
+	for _, at := range a.opened() {
+		at.groups.Find(func(_ id.ID, g Group) bool {
 			if len(g.Roles) > 0 && g.has(v.String()) {
-				add(p.prefix, g.Roles)
+				add(at.prefix, g.Roles)
 			}
 			return false
 		})
 	}
-	return roles, nil
+	return roles
+}
+
+// mayTouch says whether c may change the account v of p: who could give it all the roles that it has. So an
+// enterprise's administrator does not get at an operator of the same prefix.
+func (a *Accounts) mayTouch(c api.Caller, p *place, v id.ID) error {
+	return mayGive(c, p.prefix, a.given(p, v))
+}
+
+// opened is the prefixes whose accounts were read.
+func (a *Accounts) opened() []*place {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.places))
 }
 
 // Caller is who with the roles that they have here.

@@ -20,8 +20,8 @@ const (
 	recoveries = 10
 )
 
-// totp is the code of one step.
-func totp(secret []byte, step int64) string {
+// totpAt is the code of one step.
+func totpAt(secret []byte, step int64) string {
 	m := hmac.New(sha1.New, secret)
 	m.Write(binary.BigEndian.AppendUint64(nil, uint64(step)))
 	h := m.Sum(nil)
@@ -33,7 +33,7 @@ func totp(secret []byte, step int64) string {
 func totpMatch(secret []byte, code string, now time.Time, last int64) (step int64, ok bool) {
 	at := now.Unix() / totpStep
 	for s := at - totpSkew; s <= at+totpSkew; s++ {
-		if subtle.ConstantTimeCompare([]byte(totp(secret, s)), []byte(code)) == 1 && s > last {
+		if subtle.ConstantTimeCompare([]byte(totpAt(secret, s)), []byte(code)) == 1 && s > last {
 			step, ok = s, true
 		}
 	}

@@ -37,7 +37,7 @@ func (t *tries) begin(name string) error {
 	defer t.mu.Unlock()
 	x := t.names[name]
 	if now.Before(x.until) {
-		return problem.New(problem.Busy, "too many wrong attempts: try again in %d s", "错误次数过多：请在 %d 秒后重试", int(x.until.Sub(now)/time.Second)+1)
+		return problem.New(problem.Busy, "too many wrong attempts: try again in %d s", "错误次数过多：请在 %d 秒后重试", int((x.until.Sub(now)+time.Second-1)/time.Second))
 	}
 	if now.Sub(x.last) > forget {
 		x = tried{}
@@ -76,7 +76,7 @@ func (t *tries) trim(now time.Time) {
 		if len(t.names) <= maxTried*3/4 {
 			return
 		}
-		if x.wrong <= freeTries {
+		if x.wrong < freeTries {
 			delete(t.names, n)
 		}
 	}
