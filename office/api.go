@@ -30,6 +30,7 @@ type View struct {
 	Until     time.Time `json:"until,omitzero" doc:"The end of its term (有效期至)"`
 	FreeAgain time.Time `json:"freeAgain,omitzero" doc:"Revoked: until when nobody gets the prefix"`
 	Timing    Timing    `json:"timing,omitzero" doc:"How soon the prefix resolved (注册生效时长)"`
+	Move      *Move     `json:"move,omitempty" doc:"How far its move is, or how the last one went (迁移进度)"`
 }
 
 // View is p as c sees it.
@@ -39,6 +40,9 @@ func (o *Office) View(c api.Caller, p Paper) View {
 		Until: a.Until, FreeAgain: a.FreeAgain, Timing: a.Timing}
 	if a.Task != nil {
 		v.Pending, v.Trouble = a.Task.What, a.Task.Error
+	}
+	if v.Move = a.LastMoved; a.Task != nil && a.Task.Move != nil {
+		v.Move = a.Task.Move
 	}
 	if c.Has(o.cfg.Prefix, api.Reviewer, api.Auditor, api.Regulator) {
 		v.Warnings = a.Warnings
@@ -93,6 +97,12 @@ type Reason struct {
 	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"Why (理由); refusing, suspending and revoking need it"`
 	Accept []string `json:"accept,omitempty" maxItems:"50" doc:"Approving: the codes of the warnings that you looked at and accept"`
 	Days   int      `json:"days,omitempty" minimum:"0" maximum:"7400" doc:"Renewing: for how many days; 0 is the office's term"`
+}
+
+// FreezeRequest is the body of POST /api/freezes.
+type FreezeRequest struct {
+	Prefix  string `json:"prefix" maxLength:"64"`
+	Seconds int    `json:"seconds" minimum:"0" maximum:"864000" doc:"For how long; 0 lets writes in again"`
 }
 
 // ApplicationPath is the application in a path.
@@ -248,6 +258,39 @@ func (o *Office) Register(a *api.API) {
 	act("renew", "Renew a prefix (续期)", "A reviewer's.", func(ctx context.Context, c api.Caller, v id.ID, r Reason, m string) (Paper, error) {
 		return o.Renew(ctx, c, v, time.Duration(r.Days)*24*time.Hour, r.Reason, m)
 	})
+
+	api.Do(a, huma.Operation{Method: http.MethodPost, Path: "/api/prefix-applications/{application}/move", Tags: tag, Summary: "Move a prefix between its host and its own node (迁移)",
+		Description: "The owner's or the operator's. To self-hosted, this node copies everything to the new one, which lists the office among its administrators, and goes on answering for the delegation's TTL. To hosted, the owner copies and then says finish. It resolves throughout."},
+		func(ctx context.Context, in *struct {
+			ApplicationPath
+			IfMatch string `header:"If-Match"`
+			Body    MoveRequest
+		}) (*api.Tagged[View], error) {
+			v, err := o.id(in.Application)
+			if err != nil {
+				return nil, err
+			}
+			c := api.From(ctx)
+			p, err := o.Move(ctx, c, v, in.Body, in.IfMatch)
+			if err != nil {
+				return nil, err
+			}
+			return api.Tag(o.View(c, p)), nil
+		})
+
+	api.Do(a, huma.Operation{Method: http.MethodPost, Path: "/api/freezes", Tags: tag, DefaultStatus: http.StatusNoContent, Summary: "Refuse writes under a prefix for a time (冻结)",
+		Description: "For the last step of a move away from this node. The operator's."},
+		func(ctx context.Context, in *struct{ Body FreezeRequest }) (*struct{}, error) {
+			p := handle.Fold(in.Body.Prefix)
+			if p != o.cfg.Prefix && !strings.HasPrefix(p, o.cfg.Prefix+".") {
+				return nil, problem.New(problem.NotHere, "this node does not keep %.64q", "本节点不存放 %.64q", in.Body.Prefix)
+			}
+			if err := api.From(ctx).Need(o.cfg.Prefix, api.Operator); err != nil {
+				return nil, err
+			}
+			o.Freeze(p, time.Duration(in.Body.Seconds)*time.Second)
+			return nil, nil
+		})
 
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/prefixes-managed", Tags: tag, Summary: "List the prefixes that this office gave (前缀)",
 		Description: "Those who work here, auditors and regulators see all; holders their own."},

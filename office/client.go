@@ -267,6 +267,19 @@ func (c *Client) Act(ctx context.Context, application, what string, r Reason) (*
 	return out, err
 }
 
+// Move begins, finishes or gives up a move.
+func (c *Client) Move(ctx context.Context, application string, m MoveRequest) (*View, error) {
+	out := &View{}
+	_, err := c.do(ctx, http.MethodPost, "/api/prefix-applications/"+part(application)+"/move", m, out)
+	return out, err
+}
+
+// Freeze makes the node refuse writes under prefix for a time; 0 lets them in again.
+func (c *Client) Freeze(ctx context.Context, prefix string, d time.Duration) error {
+	_, err := c.do(ctx, http.MethodPost, "/api/freezes", FreezeRequest{Prefix: prefix, Seconds: int(d / time.Second)}, nil)
+	return err
+}
+
 // Wait asks until the application is decided on and what was decided is done, or ctx ends.
 func (c *Client) Wait(ctx context.Context, application string, every time.Duration) (*View, error) {
 	if every <= 0 {

@@ -113,6 +113,8 @@ func (o *Office) perform(ctx context.Context, v id.ID) error {
 		err = o.doResume(ctx, v, &a)
 	case "revoke":
 		err = o.doRevoke(ctx, v, &a)
+	case "move":
+		err = o.doMove(ctx, v, &a)
 	default:
 		err = problem.New(problem.Unsupported, "%s waits for %q, which this version of the program does not know; use the one that wrote it", "%s 待执行 %q，本版本程序不支持；请使用写入它的版本", v, a.Task.What)
 	}
@@ -183,7 +185,6 @@ func (o *Office) delegation(a *Application) ([]record.Value, error) {
 		d.Keys = []trust.PublicKey{o.cfg.Key.Public()}
 		d.Admins = []record.Admin{
 			{Perms: record.AllPerms, Ref: record.Ref{Index: indexHostedKey, Name: own}},
-			{Perms: record.AllPerms, Ref: record.Ref{Index: indexKey, Name: own}},
 		}
 	}
 	vs, err := d.Values()
@@ -222,9 +223,9 @@ func (o *Office) stored(ctx context.Context, prefix string) ([]record.Value, err
 	return a.Values, err
 }
 
-// host makes the node answer for a hosted prefix, or stop.
+// host makes the node answer for a hosted prefix, or stop; also for one that just moved away.
 func (o *Office) host(ctx context.Context, a *Application, on bool) error {
-	if a.Kind != Hosted {
+	if a.Kind != Hosted && (on || !a.lingers()) {
 		return nil
 	}
 	if o.cfg.Host == nil {
@@ -572,6 +573,7 @@ var reminders = [...]time.Duration{30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 *
 // Run finishes what a crash or a failure left open, measures how soon approved prefixes resolve, reminds of terms that end,
 // and suspends what is over. It runs until ctx ends, whose error it returns.
 func (o *Office) Run(ctx context.Context) error {
+	defer o.moves.Wait()
 	wait := time.Duration(0)
 	for {
 		t := time.NewTimer(wait)
@@ -601,8 +603,22 @@ func (o *Office) round(ctx context.Context) (open bool) {
 		}
 		a := &p.Paper
 		switch {
+		case a.Task != nil && a.Task.Move != nil && a.Task.Move.Stage == stageReceiving:
+			// Its owner copies, and says when.
+		case a.Task != nil && a.Task.What == "move":
+			// It may take long; the others do not wait for it.
+			o.moves.Go(func() {
+				if err := o.perform(ctx, p.ID); err == nil {
+					o.nudge()
+				}
+			})
+			open = true
 		case a.Task != nil:
 			if o.perform(ctx, p.ID) != nil {
+				open = true
+			}
+		case a.lingers() && !now.Before(a.LastMoved.Linger):
+			if o.leave(ctx, p.ID) != nil {
 				open = true
 			}
 		case a.State == Active && !a.Until.IsZero() && !now.Before(a.Until):

@@ -94,7 +94,9 @@ type Office struct {
 	// working says which applications somebody works on, so that a task is done by one at a time.
 	working sync.Map
 
-	wake chan struct{}
+	moves sync.WaitGroup // of those that Run began
+	wake  chan struct{}
+	gates gates
 }
 
 // Holder is an organisation that has, or had, prefixes.
@@ -143,6 +145,7 @@ func New(ctx context.Context, cfg Config) (*Office, error) {
 			return nil, err
 		}
 	}
+	o.gates.restore(o)
 	return o, nil
 }
 
