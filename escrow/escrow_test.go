@@ -95,9 +95,10 @@ func contents(t testing.TB, r *registry.Registry) string {
 
 // keeper is who keeps deposits: by age or by SM2.
 type keeper struct {
-	name string
-	to   escrow.Recipient
-	ids  []escrow.Identity
+	name   string
+	public string
+	to     escrow.Recipient
+	ids    []escrow.Identity
 }
 
 func keepers(t testing.TB) []keeper {
@@ -127,7 +128,7 @@ func keepers(t testing.TB) []keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []keeper{{"age", ra, ia}, {"SM2", rs, is}}
+	return []keeper{{"age", a.Recipient().String(), ra, ia}, {"SM2", string(k.Public().MarshalPEM()), rs, is}}
 }
 
 func TestSeal(t *testing.T) {

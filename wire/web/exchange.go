@@ -2,7 +2,11 @@ package web
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
+
+	"github.com/fujie-id/fujie/problem"
 )
 
 // Exchange makes one request of the server's other interfaces (/api/…), proving first who asks, and returns the status
@@ -20,4 +24,30 @@ func (c *Client) Exchange(ctx context.Context, method, path string, body []byte)
 		return 0, nil, err
 	}
 	return resp.StatusCode, answer, nil
+}
+
+// Download asks for something long, as a backup, and returns it as it comes; the caller closes it. A body that breaks off
+// ends in an error other than io.EOF. Errors: those of Exchange, and what the server refuses with.
+func (c *Client) Download(ctx context.Context, path string) (io.ReadCloser, error) {
+	if err := c.start(); err != nil {
+		return nil, err
+	}
+	auth, err := c.authorization(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.send(ctx, http.MethodGet, path, nil, nil, auth)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var p struct{ Detail string }
+	if json.Unmarshal(b, &p) == nil && p.Detail != "" {
+		return nil, problem.New(problem.Unreachable, "%s answered %d: %s", "%s 返回 %d：%s", c.Base, resp.StatusCode, p.Detail)
+	}
+	return nil, c.problem(resp, b)
 }
