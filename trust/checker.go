@@ -24,6 +24,8 @@ type Checker struct {
 	// Remote asks the server that keeps user's secret keys to check signed (handle-protocol §1.5, operation 201). It may
 	// be nil: then only identities kept here can use secret keys.
 	Remote func(ctx context.Context, user record.Ref, nonce, digest, signed []byte) (bool, error)
+
+	parsed parsedKeys
 }
 
 var _ record.Authenticator = (*Checker)(nil)
@@ -107,6 +109,10 @@ func (c *Checker) keys(ctx context.Context, user record.Ref) ([]record.Value, er
 	a, err := c.Resolver.Resolve(ctx, q)
 	if err != nil {
 		return nil, problem.Wrap(err, problem.AuthError, "the key of %s could not be found", "找不到 %s 的公钥", user)
+	}
+	if a.Stale {
+		// It may have been taken away meanwhile: whoever keeps its node from answering shall not keep a lost key alive.
+		return nil, problem.New(problem.AuthError, "the key of %s is past its lifetime, and the node that keeps it cannot be reached; try again when it can", "%s 的公钥已过有效期，而其所在节点不可达；请在其恢复后再试", user)
 	}
 	return a.Values, nil
 }

@@ -10,7 +10,9 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,10 +21,13 @@ import (
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/trust/httpsig"
 )
 
-// Who asks can prove it in four ways (handle-protocol §3.4), over HTTPS only:
+// Who asks can prove it in these ways (the last four are handle-protocol §3.4), over HTTPS only:
 //
+//	Signature-Input, Signature                    the request is signed (RFC 9421, see trust/httpsig)
+//	Authorization: Bearer                         a token that somebody got who logged in here
 //	Authorization: Basic                          user 301%3A88.118.1001/ADMIN, password its HS_SECKEY
 //	a client certificate                          its UID or CN is 300:88.118.1001/ADMIN, its key that value's
 //	Authorization: Handle sessionId, signature    an answer to the session's challenge
@@ -54,11 +59,18 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 	if c.r.TLS != nil && len(c.r.TLS.PeerCertificates) > 0 {
 		cert = c.r.TLS.PeerCertificates[0]
 	}
-	if h == "" && cert == nil {
+	signed := httpsig.Signed(c.r)
+	if h == "" && cert == nil && !signed {
 		return record.Identity{}, nil
 	}
 	if c.r.TLS == nil {
 		return record.Identity{}, overPlain()
+	}
+	if signed {
+		if h != "" {
+			return record.Identity{}, problem.New(problem.BadCredential, "the request is signed and has Authorization too; give one proof", "请求既有签名又有 Authorization；请只给出一种身份证明")
+		}
+		return s.signature(c)
 	}
 	scheme, rest, _ := strings.Cut(h, " ")
 	if s.Bearer != nil && strings.EqualFold(scheme, "Bearer") {
@@ -94,6 +106,112 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 		return s.bySession(c, p)
 	}
 	return record.Identity{}, problem.New(problem.BadCredential, "the scheme of Authorization is not known; Basic and Handle are", "Authorization 的方式未知；可用 Basic 和 Handle")
+}
+
+// keyFinder is what a *trust.Checker knows: the public key in a value, wherever that is.
+type keyFinder interface {
+	Key(ctx context.Context, ref record.Ref) (trust.PublicKey, error)
+}
+
+func (s *Server) keyOf(ctx context.Context, ref record.Ref) (trust.PublicKey, error) {
+	f, ok := s.Auth.(keyFinder)
+	if !ok {
+		return trust.PublicKey{}, noAuth()
+	}
+	return f.Key(ctx, ref)
+}
+
+// signature checks a signed request.
+func (s *Server) signature(c *call) (record.Identity, error) {
+	leave, err := s.weigh(c.r.Context())
+	if err != nil {
+		return record.Identity{}, err
+	}
+	defer leave()
+	ours := s.Authorities
+	if ours == nil {
+		ours = func(host string) bool { return s.named(c.r, host) }
+	}
+	by, err := s.signed.VerifyAs(c.r, ours)
+	if err != nil && !problem.Is(err, problem.AuthError) {
+		s.Log.Debug("a signed request was refused", "path", c.r.URL.Path, "err", err)
+	}
+	return by, err
+}
+
+// named reports whether host, as in a signed request, is this node: one of the names in its certificate or the addresses
+// of its site, with the port that the request came to or that the site tells.
+func (s *Server) named(r *http.Request, host string) bool {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = strings.Trim(host, "[]"), "443"
+	}
+	addr, _ := netip.ParseAddr(name)
+	local := localAddr(r)
+	here, ports := false, map[string]bool{}
+	if local.IsValid() {
+		ports[strconv.Itoa(int(local.Port()))] = true
+		here = addr.IsValid() && addr.Unmap() == local.Addr().Unmap()
+	}
+	if s.Site != nil {
+		if site := s.Site(); site != nil {
+			for i := range site.Servers {
+				here = here || addr.IsValid() && site.Servers[i].Addr.Unmap() == addr.Unmap()
+				for _, f := range site.Servers[i].Interfaces {
+					if f.Protocol == record.HTTP || f.Protocol == record.HTTPS {
+						ports[strconv.Itoa(int(f.Port))] = true
+					}
+				}
+			}
+		}
+	}
+	if leaf := s.Certificate.Leaf; leaf != nil && !addr.IsValid() {
+		for _, n := range leaf.DNSNames {
+			// Every machine is called localhost by itself, and so by nobody else.
+			if strings.EqualFold(n, name) && (n != "localhost" || local.Addr().IsLoopback()) {
+				here = true
+			}
+		}
+	}
+	return here && ports[port]
+}
+
+// localAddr is the address that a request came to.
+func localAddr(r *http.Request) netip.AddrPort {
+	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if a == nil {
+		return netip.AddrPort{}
+	}
+	p, _ := netip.ParseAddrPort(a.String())
+	return p
+}
+
+// signedBody reads the body of a signed request. A large one must say how large it is, and only so many are taken at a
+// time: they are in memory as a whole before anything of them is believed.
+func (s *Server) signedBody(r *http.Request) ([]byte, error) {
+	limit := s.Limits.Body
+	if r.ContentLength > limit {
+		if limit = s.Limits.Bulk; r.ContentLength > limit {
+			return nil, problem.New(problem.TooLarge, "the body of a signed request may have %d bytes; send less at a time", "签名请求的正文不得超过 %d 字节；请分批发送", limit)
+		}
+		if n := r.ContentLength; s.reserved.Add(n) > 4*s.Limits.Bulk {
+			s.reserved.Add(-n)
+			return nil, problem.New(problem.Busy, "too many large requests are under way; try again in a moment", "大请求过多；请稍后再试")
+		} else {
+			context.AfterFunc(r.Context(), func() { s.reserved.Add(-n) })
+		}
+	}
+	if r.Body == nil {
+		return nil, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		return nil, problem.Wrap(err, problem.BadRequest, "the body broke off", "请求体中断")
+	}
+	if int64(len(b)) > limit {
+		return nil, problem.New(problem.TooLarge, "the body of a signed request may have %d bytes, unless Content-Length tells before", "签名请求的正文不得超过 %d 字节，除非以 Content-Length 预先说明", limit)
+	}
+	return b, nil
 }
 
 // crossSite reports whether a page of another origin made a browser send the request.

@@ -24,6 +24,7 @@ import (
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/trust/httpsig"
 )
 
 // Client asks and changes one server over HTTP: a Resolver, Registrar, Lister and Feed whose Identity is always the
@@ -36,10 +37,21 @@ type Client struct {
 	// signed by anybody; without it only certificates that the system trusts are taken.
 	Pin string
 
-	// User is who proves what follows, with the private half of that HS_PUBKEY value or with that HS_SECKEY.
+	// User is who proves what follows, with the private half of that HS_PUBKEY value or with that HS_SECKEY. With a Key and
+	// the index of its value each request is signed (RFC 9421).
 	User   record.Ref
 	Key    *trust.PrivateKey
 	Secret []byte
+
+	// Sessions makes a Key prove itself by the challenge of a session instead, for servers that do not know signed
+	// requests, as those of Handle.Net. Such an answer could be passed on to another server by one that put it: use it
+	// with servers that are trusted. Without an index in User, and with a Secret, it is always done so.
+	Sessions bool
+
+	// Purpose is what the data is for, which the owner's rules may ask about; that of a Query goes before it.
+	Purpose string
+
+	Now func() time.Time // time.Now when nil; signed requests say when they were made
 
 	Timeout time.Duration // for one request; 30 s when 0. Waiting for news has its own.
 
@@ -156,6 +168,14 @@ func (c *Client) send(ctx context.Context, method, path string, head http.Header
 	if auth != "" {
 		r.Header.Set("Authorization", auth)
 	}
+	if c.Purpose != "" && r.Header.Get(headPurpose) == "" {
+		r.Header.Set(headPurpose, url.PathEscape(c.Purpose))
+	}
+	if c.signs() {
+		if err := httpsig.Sign(r, c.Key, c.User, httpsig.Options{Now: c.Now}); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := c.http.Do(r)
 	if err == nil {
 		return resp, nil
@@ -214,9 +234,13 @@ func late(ctx context.Context, err error) error {
 	return err
 }
 
-// authorization is the header of the user's session, which is begun if there is none; empty without a user.
+// signs reports whether each request is signed.
+func (c *Client) signs() bool { return c.Key != nil && c.User.Index != 0 && !c.Sessions }
+
+// authorization is the header of the user's session, which is begun if there is none; empty without a user and
+// for who signs each request.
 func (c *Client) authorization(ctx context.Context) (string, error) {
-	if c.User.IsZero() {
+	if c.User.IsZero() || c.signs() {
 		return "", nil
 	}
 	c.mu.Lock()
@@ -449,7 +473,11 @@ func (c *Client) Resolve(ctx context.Context, q record.Query) (record.Answer, er
 			p.Set(name, "true")
 		}
 	}
-	resp, r, err := c.call(ctx, http.MethodGet, "/api/handles/"+url.PathEscape(name)+"?"+p.Encode(), wantTrust, nil)
+	head := wantTrust
+	if q.Purpose != "" {
+		head = http.Header{headWant: {"trust"}, headPurpose: {url.PathEscape(q.Purpose)}}
+	}
+	resp, r, err := c.call(ctx, http.MethodGet, "/api/handles/"+url.PathEscape(name)+"?"+p.Encode(), head, nil)
 	var a record.Answer
 	if resp != nil {
 		a = c.answer(resp)

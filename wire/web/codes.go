@@ -54,7 +54,7 @@ func statusOf(kind problem.Kind) int {
 		return http.StatusNotImplemented
 	case problem.Busy, problem.ReadOnly, problem.Conflict, problem.Canceled:
 		return http.StatusServiceUnavailable
-	case problem.NotAdmin, problem.Forbidden, problem.AuthFailed, problem.BadCredential:
+	case problem.NotAdmin, problem.Forbidden, problem.AuthFailed, problem.BadCredential, problem.AuthTimeout:
 		return http.StatusForbidden
 	case problem.NeedAuth:
 		return http.StatusUnauthorized

@@ -17,6 +17,7 @@ import (
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust/httpsig"
 )
 
 // What an answer says beside its body, where clients of Handle.Net do not look.
@@ -57,7 +58,7 @@ func (s *Server) fast(w http.ResponseWriter, r *http.Request, name string) bool 
 		return false
 	}
 	h := r.Header
-	if len(h["Authorization"]) > 0 || len(h[headWant]) > 0 {
+	if len(h["Authorization"]) > 0 || len(h[headWant]) > 0 || httpsig.Signed(r) {
 		return false
 	}
 	b := rooms.Get().(*room)

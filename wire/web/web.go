@@ -33,11 +33,13 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/trust/httpsig"
 )
 
 // Server answers HTTP. The zero value of each field but Resolver is usable; what it leaves out is refused as not
@@ -59,7 +61,8 @@ type Server struct {
 	// Authorities tells whether the host (with its port, as "node.example:8443", lower case, without the port that goes
 	// without saying) is a name of this node: a signed request that was made for another is refused, so that nobody who
 	// got one can use it elsewhere. Nil: the addresses of Site and the names in Certificate, at the port that the
-	// connection came to or at one that Site tells. Set it behind a proxy that shows other names to the world.
+	// connection came to or at one that Site tells. Set it behind a proxy that shows other names to the world, and where two
+	// nodes may have the same private address.
 	Authorities func(host string) bool
 
 	Site   func() *record.Site // what /api/site says
@@ -87,6 +90,8 @@ type Server struct {
 	once     sync.Once
 	appender record.Appender
 	sessions sessions
+	signed   httpsig.Verifier
+	reserved atomic.Int64  // bytes of large signed bodies that are in memory
 	proofs   chan struct{} // places for checking proofs, which may take a processor's time
 	stop     chan struct{} // closed when the server shuts down
 }
@@ -138,6 +143,7 @@ func (s *Server) start() {
 		}
 		s.appender, _ = s.Resolver.(record.Appender)
 		s.sessions.init(s.Limits.Sessions, s.Limits.Session, s.Rand)
+		s.signed = httpsig.Verifier{Key: s.keyOf, Now: s.Now, Read: s.signedBody}
 		s.proofs = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 		s.stop = make(chan struct{})
 	})
