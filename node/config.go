@@ -65,6 +65,8 @@ type Config struct {
 	// Mirror makes the node follow another one. Admins of that one, as whom a mirror introduces itself, may read its Feed.
 	Mirror *Mirror `yaml:"mirror"`
 
+	// Parent is the node above, whose office gave this node its prefix: what must be reported goes there. Default: none.
+	Parent *Peer `yaml:"parent"`
 	// Sites makes the node one of several sites of its prefix that take over from one another. Not together with mirror.
 	Sites *Sites `yaml:"sites"`
 

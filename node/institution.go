@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/fujie-id/fujie/account"
 	"github.com/fujie-id/fujie/api"
@@ -61,14 +60,13 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 		return err
 	}
 	if n.cfg.Role != Root {
-		outside, err := n.openOutside()
-		if err != nil {
+		if err := n.openOutside(); err != nil {
 			return err
 		}
 		c := office.Config{Prefix: n.cfg.Prefix, Registry: desk, Feed: n.registry, Key: n.prefixKey, Site: n.place.Load, Host: n.host, Push: n.push, Now: n.now, Log: n.log}
-		if outside != nil {
+		if n.outside != nil {
 			c.Check = func(ctx context.Context, prefix string) error {
-				a, err := outside.Resolve(ctx, record.Query{ID: id.PrefixRecord(prefix), PublicOnly: true, Authoritative: true})
+				a, err := n.outside.Resolve(ctx, record.Query{ID: id.PrefixRecord(prefix), PublicOnly: true, Authoritative: true})
 				if err == nil && a.Trust != record.Secure {
 					err = problem.New(problem.Bogus, "%s resolves, but its chain of signatures is %s", "%s 可解析，但其签名链为 %s", prefix, a.Trust)
 				}
@@ -131,20 +129,20 @@ func (n *Node) host(ctx context.Context, prefix string, on bool) error {
 	return nil
 }
 
-// openOutside is a recursor that knows no more than a stranger does; nil without a root to ask.
-func (n *Node) openOutside() (*recursor.Recursor, error) {
+// openOutside opens a recursor that knows no more than a stranger does.
+func (n *Node) openOutside() error {
 	if n.recursor == nil {
-		return nil, nil
+		return nil
 	}
 	h, err := ReadHints(n.cfg.Hints)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := recursor.New(recursor.Config{Ask: n.client, Hints: h.Sites, Anchors: h.Anchors, Now: n.now, CacheBytes: 1 << 20, AllowPrivate: n.cfg.AllowPrivate})
+	n.outside, err = recursor.New(recursor.Config{Ask: n.client, Hints: h.Sites, Anchors: h.Anchors, Now: n.now, CacheBytes: 1 << 20, AllowPrivate: n.cfg.AllowPrivate})
 	if err == nil {
-		n.closes = append(n.closes, func() error { r.Close(); return nil })
+		n.closes = append(n.closes, func() error { n.outside.Close(); return nil })
 	}
-	return r, err
+	return err
 }
 
 // push opens the node at a site, over HTTPS, as the holder of key.
@@ -171,16 +169,6 @@ func (n *Node) push(ctx context.Context, s *record.Site, user record.Ref, key *t
 
 // caller says who makes a request to our own interface, and what they may do.
 func (n *Node) caller(r *http.Request) (api.Caller, error) {
-	if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		if r.TLS == nil {
-			return api.Caller{}, problem.New(problem.NeedAuth, "send the token over HTTPS; the same port takes it", "请通过 HTTPS 发送令牌；同一端口即可")
-		}
-		who, err := n.in.accounts.Bearer(r.Context(), strings.TrimSpace(t))
-		if err != nil {
-			return api.Caller{}, err
-		}
-		return n.in.accounts.Caller(r.Context(), who)
-	}
 	who, err := n.web.Identify(r)
 	if err != nil {
 		return api.Caller{}, err

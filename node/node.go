@@ -47,8 +47,9 @@ type Node struct {
 	sites    *site.Site         // nil unless the prefix has several sites that take over from one another
 	top      record.Registrar   // where writes begin their way to the registry
 
-	in        *institution // nil on a recursive node, and where the configuration says plain
-	changeLog *ledger.Log  // nil where there is no ledger
+	outside   *recursor.Recursor // knows no more than a stranger does; nil without a root to ask
+	in        *institution       // nil on a recursive node, and where the configuration says plain
+	changeLog *ledger.Log        // nil where there is no ledger
 	witness   *ledger.Cosigner
 	keys      keyring
 
@@ -253,7 +254,7 @@ func (n *Node) describe(primary bool) *record.Site {
 	if n.cfg.Public != "" {
 		ip = netip.MustParseAddr(n.cfg.Public)
 	}
-	admin := primary && n.registry != nil
+	admin := primary && n.cfg.Role != Recursive
 	s := &record.Site{Version: 1, Major: irp.Latest.Major, Minor: irp.Latest.Minor, Serial: 1, Primary: primary, Hash: record.HashAll,
 		Attributes: []record.Attribute{{Name: "desc", Value: n.cfg.Name}}}
 	srv := record.Server{ID: 1, Addr: ip, PublicKey: n.key.Public().Data()}
@@ -285,6 +286,9 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 	n.web = &web.Server{
 		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Feed: d.feed, Secrets: d.secrets, Auth: auth,
 		Site: site, Tunnel: n.irp.Tunnel(), Certificate: cert, Name: n.cfg.Name, Log: n.log, Now: n.now,
+	}
+	if n.in != nil {
+		n.web.Bearer = n.in.accounts.Bearer
 	}
 	n.web.Routes = n.routes()
 	for _, c := range udp {

@@ -98,6 +98,7 @@ func (n *Node) front() *api.API {
 		n.in.accounts.Register(a)
 		if n.in.office != nil {
 			n.in.office.Register(a)
+			n.checkReachability(a)
 		}
 	}
 	return a

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/fujie-id/fujie/node"
@@ -9,6 +10,7 @@ import (
 )
 
 type nodeCmd struct {
+	Init   nodeInitCmd   `cmd:"" help:"${node_init}"`
 	Run    nodeRunCmd    `cmd:"" help:"${node}"`
 	Config nodeConfigCmd `cmd:"" help:"${flag_config}"`
 }
@@ -16,6 +18,8 @@ type nodeCmd struct {
 type nodeRunCmd struct {
 	Config    string `required:"" help:"${flag_config}" placeholder:"FILE"`
 	ReadyFile string `help:"${flag_ready}" placeholder:"FILE"`
+
+	started func(ctx context.Context) // once it answers; nil: nothing more
 }
 
 func (c *nodeRunCmd) Run(e *env) error {
@@ -39,6 +43,9 @@ func (c *nodeRunCmd) Run(e *env) error {
 		}
 	}
 	e.print("%s answers: IRP %s, HTTP and HTTPS %s, server key %s", "%s 已运行：IRP %s，HTTP 与 HTTPS %s，服务器密钥 %s", ready.Name, ready.IRP, ready.HTTP, ready.Pin)
+	if c.started != nil {
+		c.started(e.ctx)
+	}
 	select {
 	case <-e.ctx.Done():
 		return n.Close()
