@@ -267,8 +267,8 @@ func (a *Accounts) registerLogin(to *api.API) {
 			Authorization string `header:"Authorization"`
 			Everywhere    bool   `query:"everywhere" doc:"End all sessions of the account"`
 		}) (*struct{}, error) {
-			token, ok := strings.CutPrefix(in.Authorization, "Bearer ")
-			if !ok {
+			scheme, token, ok := strings.Cut(in.Authorization, " ")
+			if !ok || !strings.EqualFold(scheme, "Bearer") {
 				return nil, problem.New(problem.NeedAuth, "there is no session to end: send its token as Authorization: Bearer", "没有可结束的会话：请以 Authorization: Bearer 发送其令牌")
 			}
 			return nil, a.Logout(ctx, token, in.Everywhere)
