@@ -56,7 +56,7 @@ func (t *Transfer) Run(ctx context.Context, after uint64) (records int64, err er
 			return 0, err
 		}
 	}
-	if err := t.follow(ctx, nil); err != nil {
+	if err := t.follow(ctx, nil, near0); err != nil {
 		return 0, err
 	}
 	if err := t.Freeze(ctx, true); err != nil {
@@ -70,7 +70,13 @@ func (t *Transfer) Run(ctx context.Context, after uint64) (records int64, err er
 			t.Freeze(free, false)
 		}
 	}()
-	if err := t.follow(ctx, nil); err != nil {
+	end := uint64(0)
+	if t.Last != nil {
+		if end, err = t.Last(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if err := t.follow(ctx, nil, end); err != nil {
 		return 0, err
 	}
 	if err := t.note(ctx, "frozen"); err != nil {
@@ -92,7 +98,7 @@ func isTemplate(v id.ID) bool { return strings.HasPrefix(v.Suffix(), "META_") }
 func (t *Transfer) first(ctx context.Context) error {
 	if t.Values == nil || t.Last == nil {
 		// The feed alone: templates in a first reading, and everything in the second, which follow does.
-		if err := t.follow(ctx, isTemplate); err != nil {
+		if err := t.follow(ctx, isTemplate, near0); err != nil {
 			return err
 		}
 		t.after = 0
@@ -147,11 +153,25 @@ func create(v id.ID, vs []record.Value) record.Write {
 	return record.Write{Op: record.Create, ID: v, Values: vs, Overwrite: true}
 }
 
-// follow copies changes until there are no more for a moment. only picks records; nil: all.
-func (t *Transfer) follow(ctx context.Context, only func(id.ID) bool) error {
-	for {
+// near0, in the place of the last change, means to stop when few are left: while others go on writing, there are always some.
+const near0 = 1<<64 - 1
+
+// maxChase is how many readings are made to come near the end of a feed that grows as fast as it is read.
+const maxChase = 200
+
+// follow copies changes: up to the one with the number end; with 0, until there are no more for a moment; with near0,
+// until few are left. only picks records; nil: all.
+func (t *Transfer) follow(ctx context.Context, only func(id.ID) bool, end uint64) error {
+	limit := transferBatch
+	if t.Values != nil {
+		limit = 10 * transferBatch // they come without what the records hold
+	}
+	for try := 0; ; try++ {
+		if end != 0 && t.after >= end || end == near0 && try > maxChase {
+			return t.again(ctx)
+		}
 		short, cancel := context.WithTimeout(ctx, t.News)
-		entries, err := t.From.Changes(short, t.By, t.after, transferBatch, t.Values == nil)
+		entries, err := t.From.Changes(short, t.By, t.after, limit, t.Values == nil)
 		quiet := short.Err() != nil
 		cancel()
 		switch {
@@ -192,6 +212,9 @@ func (t *Transfer) follow(ctx context.Context, only func(id.ID) bool) error {
 				return err
 			}
 		}
+		if end == near0 && len(entries) < transferBatch {
+			return t.again(ctx)
+		}
 	}
 }
 
@@ -207,9 +230,13 @@ func (t *Transfer) send(ctx context.Context, writes []record.Write) error {
 	t.pending = slices.DeleteFunc(t.pending, func(w record.Write) bool {
 		return slices.ContainsFunc(writes, func(n record.Write) bool { return n.ID == w.ID })
 	})
-	res, err := t.To.Write(ctx, t.ToBy, writes)
-	if err != nil {
-		return err
+	var res []record.Result
+	for part := range slices.Chunk(writes, transferBatch) {
+		got, err := t.To.Write(ctx, t.ToBy, part)
+		if err != nil {
+			return err
+		}
+		res = append(res, got...)
 	}
 	for i := range res {
 		switch {
