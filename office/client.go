@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/trust/httpsig"
 )
 
 // Client speaks to an office over HTTPS. It is safe for concurrent use.
@@ -28,7 +30,7 @@ type Client struct {
 	Base string // https://127.0.0.1:8443
 	// Pin is the fingerprint of the server's key (SHA256:…); without it only certificates that the system trusts are taken.
 	Pin string
-	// User and Key say and prove who asks; Token does in their place (POST /api/login). With none, only what everybody
+	// User and Key say and prove who asks: every request is signed (RFC 9421). Token does in their place (POST /api/login). With none, only what everybody
 	// may do can be done: apply with a fresh key.
 	User  record.Ref
 	Key   *trust.PrivateKey
@@ -62,14 +64,6 @@ func (c *Client) start() error {
 				}
 				return nil
 			}
-		}
-		if c.Key != nil && !c.User.IsZero() {
-			cert, err := trust.ClientCertificate(c.Key, c.User, c.Now(), 24*time.Hour)
-			if err != nil {
-				c.broken = err
-				return
-			}
-			cfg.Certificates = []tls.Certificate{cert}
 		}
 		c.http = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute}}
 	})
@@ -116,8 +110,13 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any, head 
 		for i := 0; i+1 < len(head); i += 2 {
 			r.Header.Set(head[i], head[i+1])
 		}
-		if c.Token != "" {
+		switch {
+		case c.Token != "":
 			r.Header.Set("Authorization", "Bearer "+c.Token)
+		case c.Key != nil && !c.User.IsZero():
+			if err := httpsig.Sign(r, c.Key, c.User, httpsig.Options{Now: c.Now}); err != nil {
+				return nil, err
+			}
 		}
 		if resp, err = c.http.Do(r); err == nil {
 			break
@@ -211,6 +210,16 @@ func (c *Client) Apply(ctx context.Context, f Form, key *trust.PrivateKey, draft
 	out := &View{}
 	_, err := c.do(ctx, http.MethodPost, "/api/prefix-applications", in, out)
 	return out, err
+}
+
+// HolderRef is where the key of a prefix's holder stands, by which they are known everywhere: at 300 of the prefix record
+// when self-hosted; at 310 when hosted, since the key at 300, which signs answers, is the host's.
+func HolderRef(prefix string, kind Kind) record.Ref {
+	r := record.Ref{Index: indexKey, Name: id.PrefixRecord(prefix).String()}
+	if kind == Hosted {
+		r.Index = indexHostedKey
+	}
+	return r
 }
 
 // As is a client of the same office in the name of an application's applicant.

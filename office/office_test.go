@@ -19,6 +19,7 @@ import (
 	"github.com/fujie-id/fujie/registry"
 	"github.com/fujie-id/fujie/store/memory"
 	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/trust/httpsig"
 )
 
 var op = record.Identity{Operator: true}
@@ -124,13 +125,23 @@ func (w *world) serve() (base string) {
 	w.t.Helper()
 	st := memory.New()
 	w.t.Cleanup(func() { st.Close() })
-	checker := &trust.Checker{Resolver: w.reg}
+	checker := &httpsig.Verifier{Authorities: func(string) bool { return true }, Now: w.cfg.Now, Key: func(ctx context.Context, ref record.Ref) (trust.PublicKey, error) {
+		v, err := id.ParseHandle(ref.Name)
+		if err != nil {
+			return trust.PublicKey{}, err
+		}
+		a, err := w.reg.Resolve(ctx, record.Query{ID: v, Indexes: []uint32{ref.Index}, PublicOnly: true})
+		if err != nil || len(a.Values) == 0 {
+			return trust.PublicKey{}, problem.Wrap(err, problem.AuthError, "there is no key %s", "没有密钥 %s", ref)
+		}
+		return trust.ParsePublic(a.Values[0].Data)
+	}}
 	a := api.New(api.Config{Title: "Office", Version: "1", Store: st, Now: w.cfg.Now, Identify: func(r *http.Request) (api.Caller, error) {
 		var c api.Caller
-		if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		if !httpsig.Signed(r) {
 			return c, nil
 		}
-		by, err := checker.Certificate(r.Context(), r.TLS.PeerCertificates[0])
+		by, err := checker.Verify(r)
 		if err != nil {
 			return c, err
 		}
@@ -142,7 +153,7 @@ func (w *world) serve() (base string) {
 	}})
 	w.o.Register(a)
 	s := httptest.NewUnstartedServer(a.Handler())
-	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.TLS = &tls.Config{}
 	cert, err := trust.SelfSigned(w.key, []string{"localhost"}, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now(), time.Hour)
 	if err != nil {
 		w.t.Fatal(err)
@@ -262,11 +273,7 @@ func TestApplyApprove(t *testing.T) {
 				t.Errorf("an event was left out: %v", err)
 			}
 			// The key of the prefix is the applicant's identity now, and sees the application too.
-			index := uint32(300)
-			if kind == office.Hosted {
-				index = 310
-			}
-			holder := w.client(base, record.Ref{Index: index, Name: "0.NA/88.118.1001"}, key)
+			holder := w.client(base, office.HolderRef("88.118.1001", kind), key)
 			list, err := holder.List(t.Context(), "", 10, nil, "")
 			if err != nil || len(list.Items) != 1 {
 				t.Errorf("the holder sees %v, %v", list, err)
