@@ -190,15 +190,19 @@ func (f *frames) put(kind byte, payload []byte) error {
 
 // files writes the files of the folder.
 func (n *Node) files(f *frames) (count int, err error) {
+	dir, err := filepath.Abs(n.Folder)
+	if err != nil {
+		return 0, problem.Wrap(err, problem.BadRequest, "the folder %q has no place", "目录 %q 无法定位", n.Folder)
+	}
 	skip := map[string]bool{}
 	for _, s := range n.Skip {
 		if !filepath.IsAbs(s) {
-			s = filepath.Join(n.Folder, s)
+			s = filepath.Join(dir, s)
 		}
 		skip[filepath.Clean(s)] = true
 	}
 	buf := make([]byte, 256<<10)
-	err = filepath.WalkDir(n.Folder, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if os.IsNotExist(err) {
 			return nil // it went meanwhile
 		}
@@ -226,7 +230,7 @@ func (n *Node) files(f *frames) (count int, err error) {
 		if err != nil {
 			return problem.Wrap(err, problem.Internal, "%s cannot be read", "无法读取 %s", path)
 		}
-		rel, err := filepath.Rel(n.Folder, path)
+		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return problem.Wrap(err, problem.Internal, "%s cannot be read", "无法读取 %s", path)
 		}
