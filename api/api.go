@@ -13,6 +13,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -54,6 +56,7 @@ func New(cfg Config) *API {
 	c.OpenAPIPath = "/openapi"
 	c.DocsPath = "" // ours needs nothing from outside
 	c.CreateHooks = nil
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaNamer)
 	c.SchemasPath = ""
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer":    {Type: "http", Scheme: "bearer", Description: "The token of POST /api/login (登录令牌)"},
@@ -67,6 +70,33 @@ func New(cfg Config) *API {
 	a.keys = idempotency{store: cfg.Store, now: cfg.Now}
 	mux.HandleFunc("GET /docs", a.page)
 	return a
+}
+
+// schemaNamer names schemas by room and type, since two rooms may have an Address: OfficeAddress, PageOfAccountUserView.
+func schemaNamer(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := t.Name()
+	if name == "" {
+		return huma.DefaultSchemaNamer(t, hint)
+	}
+	of := func(pkg, name string) string {
+		if pkg = pkg[strings.LastIndexByte(pkg, '/')+1:]; pkg == "" || pkg == "api" {
+			return name
+		}
+		return strings.ToUpper(pkg[:1]) + pkg[1:] + strings.ToUpper(name[:1]) + name[1:]
+	}
+	outer, args, generic := strings.Cut(name, "[")
+	out := of(t.PkgPath(), outer)
+	if generic {
+		for arg := range strings.SplitSeq(strings.TrimSuffix(args, "]"), ",") {
+			arg = strings.TrimLeft(arg, "*[]")
+			dot := strings.LastIndexByte(arg, '.')
+			out += "Of" + of(arg[:max(dot, 0)], arg[dot+1:])
+		}
+	}
+	return out
 }
 
 // Do adds an operation. f gets the caller by From(ctx); its errors are rendered as problem details.
@@ -89,6 +119,12 @@ func Do[I, O any](a *API, op huma.Operation, f func(ctx context.Context, in *I) 
 // Handler serves every operation.
 func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				a.cfg.Log.Error("an operation panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				a.Refuse(w, r, problem.New(problem.Internal, "an operation panicked", "操作异常"))
+			}
+		}()
 		lang := prefer(r.Header.Get("Accept-Language"))
 		ctx := With(r.Context(), Caller{Lang: lang})
 		var c Caller
