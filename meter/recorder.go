@@ -1,0 +1,405 @@
+package meter
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fujie-id/fujie/id/handle"
+)
+
+// Recorder counts what wires answer. Its methods may be called from every goroutine for every answer: they take no lock
+// and allocate nothing. A nil Recorder counts nothing.
+type Recorder struct {
+	shards   []shard
+	mask     uint32
+	second   atomic.Int64 // of the day in Beijing; Run keeps it
+	prefixes atomic.Pointer[map[string]*perPrefix]
+	other    *perPrefix // of names under no known prefix
+	sources  [2]*sources
+	current  atomic.Uint32
+
+	mu sync.Mutex // of SetPrefixes and take
+}
+
+// shard is the part of the counts that few processors share.
+type shard struct {
+	resolve, register latencies
+	_                 [64]byte
+}
+
+// latencies are how long things took, in microseconds. Four buckets lie between a power of two and the next.
+type latencies struct {
+	count, ok, sum atomic.Uint64
+	max, min       atomic.Uint64 // microseconds << 20 | second of the day; min is inverted, so that 0 means none
+	buckets        [buckets]atomic.Uint64
+}
+
+const (
+	buckets = 34 * 4
+	maxTook = 1<<32 - 1 // microseconds: more than an hour
+)
+
+func bucketOf(us uint64) int {
+	n := bits.Len64(us)
+	if n < 3 {
+		return int(us) // 0 to 3, one bucket each
+	}
+	return min((n-2)*4+int(us>>(n-3)&3), buckets-1)
+}
+
+// floorOf is the least number of microseconds in bucket i.
+func floorOf(i int) uint64 {
+	if i < 4 {
+		return uint64(i)
+	}
+	n := i/4 + 2
+	return 1<<(n-1) | uint64(i%4)<<(n-3)
+}
+
+func (l *latencies) add(took time.Duration, ok bool, second int64) {
+	us := uint64(max(0, min(took.Microseconds(), maxTook)))
+	l.count.Add(1)
+	if ok {
+		l.ok.Add(1)
+	}
+	l.sum.Add(us)
+	l.buckets[bucketOf(us)].Add(1)
+	raise(&l.max, us<<20|uint64(second))
+	raise(&l.min, (maxTook-us)<<20|uint64(second))
+}
+
+// raise makes a at least v by its upper bits.
+func raise(a *atomic.Uint64, v uint64) {
+	for {
+		old := a.Load()
+		if old != 0 && old>>20 >= v>>20 || a.CompareAndSwap(old, v) {
+			return
+		}
+	}
+}
+
+// perPrefix are the counts of one prefix, by shard.
+type perPrefix struct {
+	name   string
+	number uint32
+	counts []pair
+}
+
+type pair struct{ requests, successes atomic.Uint64 }
+
+// sources are who asked how often: a table of fixed size. Who finds no place in it counts as others.
+type sources struct {
+	slots  []slot
+	others atomic.Uint64
+}
+
+type slot struct {
+	state  atomic.Uint32 // 0 free, 1 being taken, 2 taken
+	prefix atomic.Uint32
+	hi, lo atomic.Uint64
+	n      atomic.Uint64
+}
+
+const (
+	sourceSlots = 1 << 14
+	sourceTries = 16
+)
+
+// NewRecorder is a Recorder that has counted nothing.
+func NewRecorder() *Recorder {
+	n := 1
+	for n < runtime.GOMAXPROCS(0) && n < 64 {
+		n *= 2
+	}
+	r := &Recorder{shards: make([]shard, n), mask: uint32(n - 1)}
+	r.other = &perPrefix{counts: make([]pair, n)}
+	r.prefixes.Store(&map[string]*perPrefix{})
+	for i := range r.sources {
+		r.sources[i] = &sources{slots: make([]slot, sourceSlots)}
+	}
+	return r
+}
+
+// SetPrefixes says which prefixes are counted apart. Counts of those that stay are kept.
+func (r *Recorder) SetPrefixes(prefixes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := *r.prefixes.Load()
+	next := make(map[string]*perPrefix, len(prefixes))
+	number := uint32(0)
+	for _, p := range old {
+		number = max(number, p.number)
+	}
+	same := len(old) == len(prefixes)
+	for _, name := range prefixes {
+		name = handle.Fold(name)
+		if p := old[name]; p != nil {
+			next[name] = p
+			continue
+		}
+		same = false
+		number++
+		next[name] = &perPrefix{name: name, number: number, counts: make([]pair, len(r.shards))}
+	}
+	if !same {
+		r.prefixes.Store(&next)
+	}
+}
+
+// Resolved counts one answer to a question for name (a handle as it was asked; only its prefix matters): from whom it came,
+// how long it took, and whether it was answered: an absence is an answer, a failure is not.
+func (r *Recorder) Resolved(name []byte, from netip.Addr, took time.Duration, ok bool) {
+	if r != nil {
+		resolved(r, name, from, took, ok)
+	}
+}
+
+// ResolvedName is Resolved for who has a string.
+func (r *Recorder) ResolvedName(name string, from netip.Addr, took time.Duration, ok bool) {
+	if r != nil {
+		resolved(r, name, from, took, ok)
+	}
+}
+
+func resolved[T string | []byte](r *Recorder, name T, from netip.Addr, took time.Duration, ok bool) {
+	i := rand.Uint32() & r.mask
+	r.shards[i].resolve.add(took, ok, r.second.Load())
+	p := find(r, name)
+	p.counts[i].requests.Add(1)
+	if ok {
+		p.counts[i].successes.Add(1)
+	}
+	r.sources[r.current.Load()&1].add(p.number, from)
+}
+
+// Registered counts one batch of n registrations that took so long together.
+func (r *Recorder) Registered(n int, took time.Duration, ok bool) {
+	if r == nil || n <= 0 {
+		return
+	}
+	r.shards[rand.Uint32()&r.mask].register.add(took/time.Duration(n), ok, r.second.Load())
+}
+
+// find is the nearest known prefix at or above that of name.
+func find[T string | []byte](r *Recorder, name T) *perPrefix {
+	var buf [64]byte
+	n := 0
+	for n < len(name) && name[n] != '/' {
+		if n == len(buf) {
+			return r.other
+		}
+		c := name[n]
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		buf[n] = c
+		n++
+	}
+	known := *r.prefixes.Load()
+	for n > 0 {
+		if p := known[string(buf[:n])]; p != nil {
+			return p
+		}
+		for n--; n > 0 && buf[n] != '.'; n-- {
+		}
+	}
+	return r.other
+}
+
+func (s *sources) add(prefix uint32, from netip.Addr) {
+	b := from.As16()
+	var hi, lo uint64
+	for i := range 8 {
+		hi, lo = hi<<8|uint64(b[i]), lo<<8|uint64(b[8+i])
+	}
+	h := hi*0x9e3779b97f4a7c15 ^ lo*0xc2b2ae3d27d4eb4f ^ uint64(prefix)*0x165667b19e3779f9
+	h ^= h >> 29
+	for i := range uint64(sourceTries) {
+		sl := &s.slots[(h+i)%sourceSlots]
+		switch sl.state.Load() {
+		case 0:
+			if !sl.state.CompareAndSwap(0, 1) {
+				continue // somebody took it for another; the same one twice is added up when it is read
+			}
+			sl.hi.Store(hi)
+			sl.lo.Store(lo)
+			sl.prefix.Store(prefix)
+			sl.n.Add(1)
+			sl.state.Store(2)
+			return
+		case 2:
+			if sl.lo.Load() == lo && sl.hi.Load() == hi && sl.prefix.Load() == prefix {
+				sl.n.Add(1)
+				return
+			}
+		}
+	}
+	s.others.Add(1)
+}
+
+// taken is what was counted since the last time.
+type taken struct {
+	Resolve, Register Latencies
+	Prefixes          map[string]*Asked // "" are those under no known prefix
+	Others            uint64
+}
+
+// Asked is how often one prefix was asked for, and by whom.
+type Asked struct {
+	Requests  uint64            `json:"requests,omitempty"`
+	Successes uint64            `json:"successes,omitempty"`
+	Sources   map[string]uint64 `json:"sources,omitempty"`
+}
+
+// Latencies are how long things took: in microseconds, and when of the day in seconds.
+type Latencies struct {
+	Count, OK, Sum uint64
+	Max, Min       uint64
+	MaxAt, MinAt   uint32
+	Buckets        []uint64 `json:",omitempty"`
+}
+
+func (l *Latencies) merge(o Latencies) {
+	if o.Count == 0 {
+		return
+	}
+	if l.Count == 0 || o.Max > l.Max {
+		l.Max, l.MaxAt = o.Max, o.MaxAt
+	}
+	if l.Count == 0 || o.Min < l.Min {
+		l.Min, l.MinAt = o.Min, o.MinAt
+	}
+	l.Count, l.OK, l.Sum = l.Count+o.Count, l.OK+o.OK, l.Sum+o.Sum
+	if len(l.Buckets) < len(o.Buckets) {
+		l.Buckets = append(l.Buckets, make([]uint64, len(o.Buckets)-len(l.Buckets))...)
+	}
+	for i, n := range o.Buckets {
+		l.Buckets[i] += n
+	}
+}
+
+// Quantile is a time in microseconds that the share q of them did not exceed by more than a quarter; 0 when there are none.
+func (l *Latencies) Quantile(q float64) uint64 {
+	rank := uint64(q * float64(l.Count))
+	for i, n := range l.Buckets {
+		if rank < n {
+			return floorOf(i)
+		}
+		rank -= n
+	}
+	return l.Max
+}
+
+func (l *latencies) take(into *Latencies) {
+	got := Latencies{Count: l.count.Swap(0), OK: l.ok.Swap(0), Sum: l.sum.Swap(0)}
+	if m := l.max.Swap(0); m != 0 {
+		got.Max, got.MaxAt = m>>20, uint32(m&(1<<20-1))
+	}
+	if m := l.min.Swap(0); m != 0 {
+		got.Min, got.MinAt = maxTook-m>>20, uint32(m&(1<<20-1))
+	}
+	last := 0
+	all := make([]uint64, buckets)
+	for i := range l.buckets {
+		if all[i] = l.buckets[i].Swap(0); all[i] != 0 {
+			last = i + 1
+		}
+	}
+	got.Buckets = slices.Clip(all[:last])
+	into.merge(got)
+}
+
+// requests is how many questions there were since the last take.
+func (r *Recorder) requests() uint64 {
+	var n uint64
+	for i := range r.shards {
+		n += r.shards[i].resolve.count.Load()
+	}
+	return n
+}
+
+// take returns what was counted since the last take and begins anew. Sources are those of the time before: the table
+// in use becomes the one that is read the next time, when nobody writes to it any more.
+func (r *Recorder) take() taken {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := taken{Prefixes: map[string]*Asked{}}
+	for i := range r.shards {
+		r.shards[i].resolve.take(&out.Resolve)
+		r.shards[i].register.take(&out.Register)
+	}
+	names := map[uint32]string{}
+	asked := func(p *perPrefix) {
+		a := &Asked{}
+		for i := range p.counts {
+			a.Requests += p.counts[i].requests.Swap(0)
+			a.Successes += p.counts[i].successes.Swap(0)
+		}
+		names[p.number] = p.name
+		if a.Requests > 0 {
+			out.Prefixes[p.name] = a
+		}
+	}
+	for _, p := range *r.prefixes.Load() {
+		asked(p)
+	}
+	asked(r.other)
+	now := r.current.Load() & 1
+	old := r.sources[1-now]
+	for i := range old.slots {
+		sl := &old.slots[i]
+		if sl.state.Load() != 2 {
+			continue
+		}
+		var b [16]byte
+		hi, lo := sl.hi.Load(), sl.lo.Load()
+		for k := range 8 {
+			b[7-k], b[15-k] = byte(hi>>(8*k)), byte(lo>>(8*k))
+		}
+		addr := netip.AddrFrom16(b).Unmap().String()
+		name, known := names[sl.prefix.Load()]
+		if !known {
+			name = ""
+		}
+		a := out.Prefixes[name]
+		if a == nil {
+			a = &Asked{}
+			out.Prefixes[name] = a
+		}
+		if a.Sources == nil {
+			a.Sources = map[string]uint64{}
+		}
+		a.Sources[addr] += sl.n.Swap(0)
+		sl.state.Store(0)
+	}
+	out.Others = old.others.Swap(0)
+	r.current.Store(1 - now)
+	return out
+}
+
+// topSources are the n busiest, busiest first; what is left over is the count of the others.
+func topSources(all map[string]uint64, n int) (top []SourceCount, rest uint64) {
+	for ip, c := range all {
+		top = append(top, SourceCount{IP: ip, Count: c})
+	}
+	slices.SortFunc(top, func(a, b SourceCount) int {
+		if a.Count != b.Count {
+			return int(int64(b.Count) - int64(a.Count))
+		}
+		return strings.Compare(a.IP, b.IP)
+	})
+	if len(top) > n {
+		for _, s := range top[n:] {
+			rest += s.Count
+		}
+		top = top[:n]
+	}
+	return top, rest
+}
