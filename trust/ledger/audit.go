@@ -299,7 +299,7 @@ func (a *Auditor) replay(ctx context.Context, e *edge, f *Findings) error {
 				if err := a.entry(uint64(seq), leaf, f); err != nil {
 					return err
 				}
-				e.push(h, func(level int, h *Hash) {
+				e.push(h, func(level int, h Hash) {
 					if level > 0 {
 						higher = addHigher(higher, level, e.size>>(tileHeight*level)-1, h)
 					}
@@ -330,7 +330,7 @@ type tileData struct {
 }
 
 // addHigher adds hash i of a level.
-func addHigher(list []tileData, level int, i int64, h *Hash) []tileData {
+func addHigher(list []tileData, level int, i int64, h Hash) []tileData {
 	for k := len(list) - 1; k >= 0; k-- {
 		if d := &list[k]; d.level == level {
 			if d.n == i/tileWidth {

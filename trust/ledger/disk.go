@@ -209,7 +209,7 @@ func (d *disk) begin(size, at int64) {
 }
 
 // addHash takes a hash of a level, in order.
-func (d *disk) addHash(l int, h *Hash) {
+func (d *disk) addHash(l int, h Hash) {
 	p := &d.pending
 	if l == len(p.hashes) {
 		p.hashes = append(p.hashes, nil)

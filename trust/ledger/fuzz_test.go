@@ -22,7 +22,8 @@ func fuzzLog(f *testing.F) *Log {
 	if err != nil {
 		f.Fatal(err)
 	}
-	l, err := Open(context.Background(), Config{Dir: filepath.Join(f.TempDir(), "l"), Origin: "o", Key: key, Source: newList(300)})
+	l, err := Open(context.Background(), Config{Dir: filepath.Join(f.TempDir(), "l"), Origin: "o", Key: key, Source: newList(300),
+		Rand: bytes.NewReader(make([]byte, 32))}) // the same in every process of a fuzzing run
 	if err != nil {
 		f.Fatal(err)
 	}

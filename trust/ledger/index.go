@@ -203,10 +203,8 @@ func (x *index) write(f *indexFile, each func(put func(pair) error) error) error
 	w := bufio.NewWriterSize(out, 1<<18)
 	err = each(func(p pair) error {
 		f.n++
-		var b [pairBytes]byte
-		binary.BigEndian.PutUint64(b[:], p.hash)
-		binary.BigEndian.PutUint64(b[8:], p.seq)
-		_, err := w.Write(b[:])
+		b := binary.BigEndian.AppendUint64(w.AvailableBuffer(), p.hash)
+		_, err := w.Write(binary.BigEndian.AppendUint64(b, p.seq))
 		return err
 	})
 	if err == nil {

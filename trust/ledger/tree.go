@@ -64,14 +64,14 @@ type edge struct {
 }
 
 // push appends the hash of an entry. add is called for it and for each hash of a higher level that it completes.
-func (e *edge) push(h Hash, add func(level int, h *Hash)) {
+func (e *edge) push(h Hash, add func(level int, h Hash)) {
 	e.size++
 	for l := 0; ; l++ {
 		if l == len(e.levels) {
 			e.levels = append(e.levels, make([]byte, 0, tileBytes))
 		}
 		if add != nil {
-			add(l, &h)
+			add(l, h)
 		}
 		e.levels[l] = append(e.levels[l], h[:]...)
 		if len(e.levels[l]) < tileBytes {
