@@ -44,6 +44,10 @@ func Signed(r *http.Request) bool {
 	return len(r.Header[HeaderInput]) > 0 || len(r.Header[HeaderSignature]) > 0
 }
 
+// Start is the moment from which on signatures are remembered: what was signed before it is refused. Without it that is
+// the first Verify, which refuses what was signed in the second before.
+func (v *Verifier) Start() { v.start() }
+
 func (v *Verifier) start() {
 	v.once.Do(func() {
 		if v.Now == nil {

@@ -144,6 +144,7 @@ func (s *Server) start() {
 		s.appender, _ = s.Resolver.(record.Appender)
 		s.sessions.init(s.Limits.Sessions, s.Limits.Session, s.Rand)
 		s.signed = httpsig.Verifier{Key: s.keyOf, Now: s.Now, Read: s.signedBody}
+		s.signed.Start()
 		s.proofs = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 		s.stop = make(chan struct{})
 	})
