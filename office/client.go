@@ -222,6 +222,15 @@ func HolderRef(prefix string, kind Kind) record.Ref {
 	return r
 }
 
+// ApplicationID is the identifier of an application at the office of prefix: from its number, suffix or identifier.
+func ApplicationID(prefix, application string) string {
+	s := application[strings.LastIndexByte(application, '/')+1:]
+	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
+		s = "Apply_" + number(n)
+	}
+	return prefix + "/" + s
+}
+
 // As is a client of the same office in the name of an application's applicant.
 func (c *Client) As(application string, key *trust.PrivateKey) *Client {
 	return &Client{Base: c.Base, Pin: c.Pin, User: record.Ref{Index: indexKey, Name: application}, Key: key, Lang: c.Lang, Now: c.Now}

@@ -28,6 +28,7 @@ type commands struct {
 	Delete   deleteCmd   `cmd:"" help:"${delete}"`
 	List     listCmd     `cmd:"" help:"${list}"`
 	Key      keyCmd      `cmd:"" help:"${key}"`
+	Office   officeCmd   `cmd:"" help:"${office}"`
 	Export   exportCmd   `cmd:"" help:"${export}"`
 	Import   importCmd   `cmd:"" help:"${import}"`
 	Bench    benchCmd    `cmd:"" help:"${bench}"`
