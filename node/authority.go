@@ -45,6 +45,9 @@ func startAuthority(ctx context.Context, n *Node) error {
 	if err := n.follow(ctx); err != nil {
 		return err
 	}
+	if err := n.openPolicy(ctx); err != nil {
+		return err
+	}
 	if n.cfg.Sites != nil {
 		if err := n.joinSites(ctx, n.top); err != nil {
 			return err
@@ -75,8 +78,15 @@ func (n *Node) openRegistry(ctx context.Context) (err error) {
 		}
 		admins = append(admins, r)
 	}
+	if err := n.newPolicy(); err != nil {
+		return err
+	}
+	var governor record.Governor
+	if n.policy != nil {
+		governor = n.policy
+	}
 	n.registry, err = registry.Open(ctx, registry.Config{
-		Store: n.store, Admins: admins, Followers: []record.Ref{PrefixKeyRef(n.cfg.Prefix)}, Groups: &n.keys,
+		Store: n.store, Governor: governor, Admins: admins, Followers: []record.Ref{PrefixKeyRef(n.cfg.Prefix)}, Groups: &n.keys,
 		HotBytes: int64(n.cfg.HotMB) << 20, ReadOnly: n.cfg.Mirror != nil, Now: n.now,
 	})
 	if err != nil {

@@ -87,6 +87,9 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 			if err := in.accounts.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 				n.log.Error("an account could not be read again", "id", c.ID, "err", err)
 			}
+			if err := n.policy.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
+				n.log.Error("a rule could not be read again", "id", c.ID, "err", err)
+			}
 		}
 		if in.office == nil {
 			return document.FollowEach(ctx, n.registry, after, each, nil)

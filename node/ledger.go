@@ -91,6 +91,9 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if n.changeLog, err = open("changes", ledger.Changes(n.registry), ledger.EntryID); err != nil {
 		return err
 	}
+	if n.accessLog, err = open("access", accesses{n.policy.Audit}, nil); err != nil {
+		return err
+	}
 	n.witness, err = ledger.NewCosigner(ledger.CosignerConfig{Dir: filepath.Join(dir, "witness"), Name: WitnessName(n.cfg.Prefix, n.cfg.Name), Key: key,
 		Known: n.knownLog, Now: n.now, Log: n.log})
 	return err

@@ -24,6 +24,7 @@ import (
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/trust"
 	"github.com/fujie-id/fujie/trust/ledger"
+	"github.com/fujie-id/fujie/trust/policy"
 	"github.com/fujie-id/fujie/wire/burst"
 	"github.com/fujie-id/fujie/wire/irp"
 	"github.com/fujie-id/fujie/wire/web"
@@ -49,7 +50,9 @@ type Node struct {
 
 	outside   *recursor.Recursor // knows no more than a stranger does; nil without a root to ask
 	in        *institution       // nil on a recursive node, and where the configuration says plain
-	changeLog *ledger.Log        // nil where there is no ledger
+	policy    *policy.Policy     // nil where the configuration says plain
+	accessLog *ledger.Log
+	changeLog *ledger.Log // nil where there is no ledger
 	witness   *ledger.Cosigner
 	keys      keyring
 

@@ -29,6 +29,9 @@ func startRoot(ctx context.Context, n *Node) error {
 		return err
 	}
 	n.keys.world = n.recursor
+	if err := n.openPolicy(ctx); err != nil {
+		return err
+	}
 	if err := n.openInstitution(ctx); err != nil {
 		return err
 	}

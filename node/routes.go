@@ -25,6 +25,7 @@ func (n *Node) routes() func(path string) http.Handler {
 		tables = append(tables, n.sites.Routes(n.web.Identify))
 	}
 	if n.changeLog != nil {
+		below("/ledger/access/", http.StripPrefix("/ledger/access", n.accessLog.Files()))
 		below("/ledger/changes/", http.StripPrefix("/ledger/changes", n.changeLog.Files()))
 		tables = append(tables, func(path string) http.Handler {
 			switch path {
@@ -96,6 +97,7 @@ func (n *Node) front() *api.API {
 	describe(a.Huma.OpenAPI())
 	if n.in != nil {
 		n.in.accounts.Register(a)
+		n.policy.Operations(a)
 		if n.in.office != nil {
 			n.in.office.Register(a)
 			n.checkReachability(a)
