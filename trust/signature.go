@@ -6,6 +6,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,6 +182,9 @@ func (s *Signature) Has(index uint32) bool {
 	_, ok := s.digests[index]
 	return ok
 }
+
+// Indexes are those of the values that the signature covers, in order.
+func (s *Signature) Indexes() []uint32 { return slices.Sorted(maps.Keys(s.digests)) }
 
 // CheckValues compares the values of the record name with what was signed. Every value must be covered, but for
 // HS_SIGNATURE values, which nobody needs to believe. With complete, values claim to be all that everybody may read:
