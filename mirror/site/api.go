@@ -10,6 +10,7 @@ import (
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust"
 )
 
 // The sites speak with each other over HTTPS, proving themselves with the key of their prefix:
@@ -124,15 +125,19 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, identify func(*http
 }
 
 func (s *Site) serveProbes(w http.ResponseWriter, r *http.Request) {
-	j, err := json.Marshal(s.judge.now())
-	e := Envelope{Judgement: j}
-	if err == nil && s.cfg.NodeKey != nil {
-		var sig []byte
-		e.Key = s.cfg.NodeKey.Public().MarshalJWK()
-		sig, err = s.cfg.NodeKey.Sign(j)
-		e.Signature = base64.StdEncoding.EncodeToString(sig)
-	}
+	e, err := envelope(s.judge.now(), s.cfg.NodeKey)
 	answer(w, r, e, err)
+}
+
+// envelope signs a judgement, if there is a key.
+func envelope(v Judgement, key *trust.PrivateKey) (e Envelope, err error) {
+	if e.Judgement, err = json.Marshal(v); err != nil || key == nil {
+		return e, err
+	}
+	e.Key = key.Public().MarshalJWK()
+	sig, err := key.Sign(e.Judgement)
+	e.Signature = base64.StdEncoding.EncodeToString(sig)
+	return e, err
 }
 
 func (s *Site) serveRecords(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -234,14 +235,7 @@ func (d *https) Judgement(ctx context.Context, prefix string) (Judgement, error)
 	if err := d.exchange(ctx, d.anybody, http.MethodGet, pathProbes+"?prefix="+url.QueryEscape(prefix), nil, &e); err != nil {
 		return j, err
 	}
-	return e.Verify(cmpOr(d.peer.Key, d.peer.Pin))
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	return e.Verify(cmp.Or(d.peer.Key, d.peer.Pin))
 }
 
 // Verify is the judgement, when it is signed by the key with the fingerprint; problem.Bogus when it is not.

@@ -274,6 +274,7 @@ func (s *Site) watch(ctx context.Context) {
 				o.mu.Unlock()
 				if behind {
 					s.lead(o)
+					quick = true
 				}
 			}
 			if promised > st.Term {
@@ -306,7 +307,7 @@ func (s *Site) watch(ctx context.Context) {
 			}
 		}
 		wait := s.cfg.Interval
-		if _, role := s.get(); quick || role == Fenced {
+		if _, role := s.get(); quick || role == Fenced { // it is waited for
 			wait = max(s.cfg.Interval/10, 5*time.Millisecond)
 		}
 		t := time.NewTimer(wait)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/fujie-id/fujie/record/recordtest"
 	"github.com/fujie-id/fujie/registry"
 	"github.com/fujie-id/fujie/store/memory"
+	"github.com/fujie-id/fujie/trust"
 	"github.com/fujie-id/fujie/wire/web"
 )
 
@@ -102,29 +106,48 @@ func TestManual(t *testing.T) {
 	w.agree("a", "b", "c")
 }
 
-// TestNeighbour: of two sites, a neighbour's judgement is needed for 51 %, and a forged one does not count.
+// TestNeighbour: of two sites, a neighbour's judgement is needed for 51 %, and one by another key does not count.
 func TestNeighbour(t *testing.T) {
-	other := newWorld(t, []string{"n"}, nil)
 	w := newWorld(t, []string{"a", "b"}, nil)
-	n := other.sites[0]
-	// The neighbour judges site a as a site of its own list, which never becomes a primary.
-	other.key = w.key
-	other.peers = append([]site.Peer{w.peers[0]}, other.peers...)
-	other.make = func(c *site.Config) { c.Manual, c.Hold = true, 0 }
-	pin := n.key.Public().Fingerprint()
-	w.near = []site.Peer{{Name: "n", URL: "https://" + n.addr, Pin: pin, Key: "SHA256:of-somebody-else"}}
-	c := w.begin()
-	if err := write(context.Background(), c, put("88/x", "1")); err != nil {
+	key := generate(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	n.start()
+	watcher := &site.Watcher{Name: "n", Targets: []site.Watched{{Prefix: prefix, Sites: w.peers}}, NodeKey: key, Interval: 100 * time.Millisecond, Patience: time.Second}
+	cert, err := trust.SelfSigned(key, []string{"localhost"}, []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &web.Server{Resolver: recordtest.NewBook(user, "0.NA"), Certificate: cert, Routes: watcher.Routes, Log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { server.Serve(ctx, l) })
+	wg.Go(func() { watcher.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+
+	w.near = []site.Peer{{Name: "n", URL: "https://" + l.Addr().String(), Pin: key.Public().Fingerprint(), Key: "SHA256:of-somebody-else"}}
+	c := w.begin()
+	if err := write(ctx, c, put("88/x", "1")); err != nil {
+		t.Fatal(err)
+	}
+	said := func() site.Judgement {
+		j, ok := watcher.Judgement(prefix)
+		if !ok {
+			t.Fatal("it does not look at the prefix")
+		}
+		return j
+	}
+	until(t, "the neighbour sees the primary", func() bool {
+		j := said()
+		return j.Target == "a" && j.Resolution == site.Available && j.Registration == site.Available
+	})
 	w.sites[0].kill()
 	_, s := w.sites[1].now()
 	until(t, "both see it", func() bool {
-		st, _ := s.State(context.Background())
-		_, ns := n.now()
-		nst, _ := ns.State(context.Background())
-		return st.Judgement.Resolution == site.Unavailable && nst.Judgement.Resolution == site.Unavailable
+		st, err := s.State(ctx)
+		return err == nil && st.Judgement.Resolution == site.Unavailable && said().Resolution == site.Unavailable
 	})
 	wait(3 * 200 * time.Millisecond)
 	if s.Role() == site.Primary {
@@ -135,6 +158,10 @@ func TestNeighbour(t *testing.T) {
 	w.sites[1].start()
 	_, s = w.sites[1].now()
 	until(t, "b takes over", func() bool { return s.Role() == site.Primary })
+	until(t, "the neighbour looks at the new primary", func() bool { return said().Target == "b" && said().Resolution == site.Available })
+	if _, ok := watcher.Judgement("99"); ok {
+		t.Error("it judges what it does not look at")
+	}
 }
 
 // TestStrangers: whoever is neither a site nor an administrator finds nothing.

@@ -134,13 +134,12 @@ func working(err error) error {
 	return nil
 }
 
-// probe looks at the primary, each interval, until ctx ends.
+// probe looks at the primary, each interval, until ctx ends. What failed is looked at again after half of one.
 func (s *Site) probe(ctx context.Context) {
-	t := time.NewTicker(s.cfg.Interval)
-	defer t.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
+		begun := time.Now()
 		st, _ := s.get()
 		s.judge.aim(st.Primary, st.Term)
 		for _, o := range s.others {
@@ -158,6 +157,10 @@ func (s *Site) probe(ctx context.Context) {
 					s.judge.found(st.Primary, st.Term, what, err)
 					if err != nil {
 						s.hurry()
+						select {
+						case s.again <- struct{}{}:
+						default:
+						}
 					}
 				})
 			}
@@ -173,10 +176,20 @@ func (s *Site) probe(ctx context.Context) {
 				n.ask(ctx, s.cfg)
 			})
 		}
+		t := time.NewTimer(s.cfg.Interval)
 		select {
 		case <-ctx.Done():
-			return
 		case <-t.C:
+		case <-s.again:
+			t.Reset(max(0, s.cfg.Interval/2-time.Since(begun)))
+			select {
+			case <-ctx.Done():
+			case <-t.C:
+			}
+		}
+		t.Stop()
+		if ctx.Err() != nil {
+			return
 		}
 	}
 }

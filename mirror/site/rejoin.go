@@ -55,7 +55,9 @@ const maxTailIDs = 100
 
 // adopt joins the term of another primary.
 func (s *Site) adopt(ctx context.Context, lead State) error {
-	s.turn.Lock()
+	if !s.turn.TryLock() {
+		return problem.New(problem.Busy, "the site is busy with another change of its role: it asks again itself", "本站点正在变更角色：稍后会自行再次查询")
+	}
 	defer s.turn.Unlock()
 	st, role := s.get()
 	if s.ctx == nil || lead.Term <= st.Term || lead.Term < st.Promised {

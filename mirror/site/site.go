@@ -72,9 +72,9 @@ type Config struct {
 	// Hold is how many other sites must hold a change before it is acknowledged: the synchronous mode. 0 acknowledges at
 	// once. Danger: with 0, a take-over loses what was not copied yet. At most one less than the number of Sites.
 	Hold int
-	// Interval is the time between two probes; 1 s if 0. Window is how many in a row must fail for "unavailable"; 2 if 0.
-	// Patience is how long a probe waits for an answer to a resolution; half an Interval if 0. A registration gets twice
-	// that.
+	// Interval is the time between two probes; 1 s if 0. What failed is probed again after half of one. Window is how many
+	// in a row must fail for "unavailable"; 2 if 0. Patience is how long a probe waits for an answer to a resolution; half an
+	// Interval if 0. A registration gets twice that.
 	Interval, Patience time.Duration
 	Window             int
 	// Wait is how long a change waits to be held by the others; 10 s if 0.
@@ -190,8 +190,9 @@ type Site struct {
 
 	track  tracker
 	judge  judge
-	ready  chan struct{} // closed when the others have been asked once
-	nudge  chan struct{}
+	ready  chan struct{}   // closed when the others have been asked once
+	nudge  chan struct{}   // look at once
+	again  chan struct{}   // a probe failed
 	ctx    context.Context // Run's; nil before
 	wg     sync.WaitGroup
 	change chan struct{}
@@ -230,7 +231,7 @@ func New(ctx context.Context, cfg Config) (*Site, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Log = cfg.Log.With("site", cfg.Name)
-	s := &Site{cfg: cfg, ready: make(chan struct{}), nudge: make(chan struct{}, 1), change: make(chan struct{}, 1)}
+	s := &Site{cfg: cfg, ready: make(chan struct{}), nudge: make(chan struct{}, 1), again: make(chan struct{}, 1), change: make(chan struct{}, 1)}
 	s.me = slices.IndexFunc(cfg.Sites, func(p Peer) bool { return p.Name == cfg.Name })
 	switch {
 	case s.me < 0:
