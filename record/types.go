@@ -18,8 +18,9 @@ const (
 	TypeSignature  = "HS_SIGNATURE"   // a JWS over the digests of the record's values
 	TypeLoc        = "10320/loc"      // several addresses, and how to choose
 	TypeURL        = "URL"
-	TypeTemplateID = "TEMPLATE_ID" // at IndexTemplateID: the identifier of the template that the record keeps to
-	TypeTemplate   = "TEMPLATE"    // at IndexTemplate: the version of it
+	TypeTemplateID = "TEMPLATE_ID"  // at IndexTemplateID: the identifier of the template that the record keeps to
+	TypeTemplate   = "TEMPLATE"     // at IndexTemplate: the version of it
+	TypeStatus     = "FUJIE.STATUS" // in a prefix record: {"state":"suspended","since":…}; nobody answers for the prefix then
 	TypeEmail      = "EMAIL"
 	TypeDesc       = "DESC"
 )

@@ -45,6 +45,10 @@ func worthAgain(err error) bool {
 
 // consult asks an authority's own sites, and, if it names none or they give nothing, the sites of its services.
 func (r *Recursor) consult(a asker, w *route, name id.ID, h how) (*entry, error) {
+	if !w.reachable() && w.status {
+		return nil, problem.New(problem.Unreachable, "the prefix of %[2]s is suspended by the office that gave it, as %[1]s says; ask that office",
+			"%[2]s 的前缀已被其登记机构停用（见 %[1]s）；请咨询该机构", w.name, name)
+	}
 	if !w.reachable() {
 		return nil, problem.New(problem.Unreachable, "the record %s names no site (HS_SITE) and no service (HS_SERV) that would answer for %s; its owner must add one",
 			"记录 %s 没有指明为 %s 提供解析的站点（HS_SITE）或服务（HS_SERV）；须由其所有者补充", w.name, name)

@@ -25,6 +25,7 @@ type authority struct {
 	services []string // HS_SERV: identifiers whose HS_SITE values count
 	signers  []signer
 	trust    record.Trust // Secure: everything must be signed by one of signers
+	status   bool         // the record has a FUJIE.STATUS: without sites, that is on purpose
 }
 
 // site is a site with what is known of where its description came from.
@@ -79,6 +80,8 @@ func (r *Recursor) readZone(name id.ID, values []record.Value, up *authority, t 
 			z.own.addService(v)
 		case record.TypeServPrefix:
 			z.below.addService(v)
+		case record.TypeStatus:
+			z.own.status = true
 		}
 	}
 	if t == record.Secure {
