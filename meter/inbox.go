@@ -40,7 +40,7 @@ func inboxKey(node, tableID string, seq uint64) []byte {
 // young is for how far ahead of our clock a report's may be.
 const young = 5 * time.Minute
 
-// Receive takes a report from below: its signature, who it is from and to, and the shape of each row are checked before it
+// Receive takes a report from below, be it to this node or forwarded by the node that it is to: its signature, who it is from and to, and the shape of each row are checked before it
 // is kept. The same one again is no error and is not kept twice. Errors: problem.Bogus for a signature that does not
 // hold, problem.Forbidden for one from a node that is not below, problem.BadValue for its content, problem.Conflict for another one with
 // the same number.
@@ -56,7 +56,7 @@ func (m *Meter) Receive(ctx context.Context, tableID string, s Statement) (Recei
 	if !within(claimed.Node, m.cfg.Prefix) || handle.Fold(claimed.Node) == m.cfg.Prefix {
 		return none, problem.New(problem.Forbidden, "%s is not below %s: report to the node above it", "%s 不在 %s 之下：请向其上级节点上报", clip(claimed.Node), m.cfg.Prefix)
 	}
-	if handle.Fold(claimed.To) != m.cfg.Prefix {
+	if to := handle.Fold(claimed.To); to != m.cfg.Prefix && (!within(to, m.cfg.Prefix) || !within(claimed.Node, to)) {
 		return none, problem.New(problem.Forbidden, "the report is to %s, this is %s", "该上报的接收方为 %s，而本节点为 %s", clip(claimed.To), m.cfg.Prefix)
 	}
 	key, err := m.cfg.KeyOf(ctx, handle.Fold(claimed.Node))
@@ -85,20 +85,47 @@ func (m *Meter) Receive(ctx context.Context, tableID string, s Statement) (Recei
 		return none, err
 	}
 	got := Received{Node: r.Node, Table: r.Table, Seq: r.Seq, Period: r.Period, Made: made.UTC(), Received: now.UTC(), RowCount: len(rows), Gone: r.Gone, Statement: s.Statement}
-	err = inbox.Update(ctx, m.cfg.Store, inbox.Key(got), func(old table.Row[Received]) (Received, error) {
-		if !old.Found() {
-			return got, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, err := inbox.Load(ctx, m.cfg.Store, inbox.Key(got))
+	if err != nil {
+		return none, err
+	}
+	if old.Found() {
+		was, err := peek(old.Value.Statement)
+		if err != nil || !sameReport(was, r) {
+			return none, problem.New(problem.Conflict, "%s reported something else under the number %d before", "%s 此前已用序号 %d 上报过不同内容", r.Node, r.Seq)
 		}
-		if old.Value.Statement != s.Statement {
-			if was, err := peek(old.Value.Statement); err == nil && sameReport(was, r) {
-				return old.Value, nil // signed anew
-			}
-			return got, problem.New(problem.Conflict, "%s reported something else under the number %d before", "%s 此前已用序号 %d 上报过不同内容", r.Node, r.Seq)
-		}
-		return old.Value, nil
-	})
+		got = old.Value
+		got.Statement = ""
+		return got, nil
+	}
+	c := m.change(ctx)
+	if err := inbox.Set(&c.b, old, got); err != nil {
+		return none, err
+	}
+	if err := c.forward(got); err != nil {
+		return none, err
+	}
+	if err := c.apply(); err != nil {
+		return none, err
+	}
+	m.poke()
 	got.Statement = ""
-	return got, err
+	return got, nil
+}
+
+// forward puts a report from below into the outbox as it came, with its node's own signature: the nodes above have a right
+// to it, and nobody on the way can change it.
+func (c *change) forward(r Received) error {
+	if c.m.cfg.Parent == "" || c.m.cfg.Push == nil {
+		return nil
+	}
+	var seq uint64
+	if err := c.mark("outbox", func(k *mark) { k.Seq++; seq = k.Seq }); err != nil {
+		return err
+	}
+	return c.post(Parcel{Seq: seq, Table: r.Table, Period: r.Period, Rows: r.RowCount + len(r.Gone), Made: r.Made, From: r.Node, Statement: r.Statement})
 }
 
 func sameReport(a, b Report) bool {

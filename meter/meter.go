@@ -145,6 +145,7 @@ func (m *Meter) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	m.flushed = m.cfg.Now()
+	m.lastSeen = m.flushed
 	for {
 		select {
 		case <-ctx.Done():
@@ -459,8 +460,11 @@ func (c *change) enqueue(tableID, period string, rows []Row, gone []string) erro
 	if rows == nil {
 		body = []byte("[]")
 	}
-	var seq uint64
-	if err := c.mark("outbox", func(k *mark) { k.Seq++; seq = k.Seq }); err != nil {
+	var seq, place uint64
+	if err := c.mark("reports", func(k *mark) { k.Seq++; seq = k.Seq }); err != nil {
+		return err
+	}
+	if err := c.mark("outbox", func(k *mark) { k.Seq++; place = k.Seq }); err != nil {
 		return err
 	}
 	now := m.cfg.Now()
@@ -468,14 +472,11 @@ func (c *change) enqueue(tableID, period string, rows []Row, gone []string) erro
 	if err != nil {
 		return err
 	}
-	return c.post(Parcel{Seq: seq, Table: tableID, Period: period, Rows: len(rows) + len(gone), Made: now.UTC(), Statement: string(jws)})
+	return c.post(Parcel{Seq: place, Table: tableID, Period: period, Rows: len(rows) + len(gone), Made: now.UTC(), Statement: string(jws)})
 }
 
 func (c *change) post(p Parcel) error {
-	if err := outbox.Set(&c.b, table.Row[Parcel]{}, p); err != nil {
-		return err
-	}
-	return nil
+	return outbox.Set(&c.b, table.Row[Parcel]{}, p)
 }
 
 // digestOf is of a row's JSON.

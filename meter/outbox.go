@@ -21,6 +21,7 @@ type Parcel struct {
 	Period    string    `json:"period,omitempty"`
 	Rows      int       `json:"rows"`
 	Made      time.Time `json:"made"`
+	From      string    `json:"from,omitempty" doc:"The node below whose report this is, when it is forwarded"`
 	Tries     int       `json:"tries,omitempty"`
 	LastError string    `json:"lastError,omitempty"`
 	Refused   bool      `json:"refused,omitempty"` // the node above will not take it
