@@ -35,7 +35,11 @@ func (r *request) resolve(ctx context.Context) error {
 	q := record.Query{ID: name, As: b.Name, Indexes: b.Indexes, Types: b.Types, By: r.by,
 		PublicOnly: r.Flags&PublicOnly != 0, Authoritative: r.Flags&Authoritative != 0,
 		Certify: r.Flags&Certified != 0, NoReferral: r.Flags&NoReferral != 0, Depth: int(r.Recursion)}
+	began := r.s.Now()
 	ans, err := r.s.Resolver.Resolve(ctx, q)
+	if r.s.Answered != nil {
+		r.s.Answered([]byte(b.Name), r.ch.peer.Addr(), r.s.Now().Sub(began), answered(err))
+	}
 	r.fromPrimary = r.s.Recursive && ans.Primary && q.Authoritative
 	r.trusted = ans.Trust == record.Secure
 	switch {
@@ -51,6 +55,15 @@ func (r *request) resolve(ctx context.Context) error {
 		return r.reply(ValuesNotFound, AppendError(nil, ""))
 	}
 	return r.reply(Success, AppendValues(nil, b.Name, ans.Values))
+}
+
+// answered reports whether an outcome is an answer: what is not there, or not for the asker, is one too.
+func answered(err error) bool {
+	switch problem.KindOf(err) {
+	case problem.Unreachable, problem.Bogus, problem.Canceled, problem.Internal, problem.Busy:
+		return err == nil
+	}
+	return true
 }
 
 // siteInfo answers OpGetSiteInfo.

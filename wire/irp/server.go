@@ -40,10 +40,14 @@ type Server struct {
 	// QueryOnlyHTTP refuse them there.
 	UDPAdmin, QueryOnlyTCP, QueryOnlyHTTP bool
 
-	Limits Limits
-	Now    func() time.Time // default time.Now
-	Rand   io.Reader        // default the system's
-	Log    *slog.Logger     // default: nothing is logged
+	// Answered hears of every answer to a resolution: what was asked, as it was spelled (not to be kept), from where, how
+	// long it took here, and whether it was answered: an absence is an answer, a failure is not. It must be quick and
+	// safe for concurrent use. Nil: nobody counts.
+	Answered func(name []byte, from netip.Addr, took time.Duration, ok bool)
+	Limits   Limits
+	Now      func() time.Time // default time.Now
+	Rand     io.Reader        // default the system's
+	Log      *slog.Logger     // default: nothing is logged
 
 	// Stats counts what happened since the start.
 	Stats Stats

@@ -243,6 +243,9 @@ func (c *conn) run(ctx context.Context) {
 			var ok bool
 			if out, ok = appendFast(out, msg, &v); ok {
 				fast++
+				if c.s.Answered != nil {
+					c.s.Answered(askedName(msg), c.peer.Addr(), c.s.Now().Sub(now), true)
+				}
 				if len(out) >= connFlush && flush() != nil {
 					return
 				}

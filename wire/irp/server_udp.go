@@ -71,6 +71,7 @@ type udpServer struct {
 	out    []burst.Packet
 	pieces *reassembler
 	names  [lookahead][]byte // room for expect
+	told   []int             // which packets of the burst the fast way answered, where somebody counts
 	work   sync.WaitGroup
 }
 
@@ -99,6 +100,9 @@ func (u *udpServer) burst(ctx context.Context, in []burst.Packet) {
 			continue
 		}
 		fast++
+		if u.s.Answered != nil {
+			u.told = append(u.told, i)
+		}
 		if cap(out) != cap(u.arena) || len(out)-at > u.s.Limits.UDPAnswer {
 			u.sendWhole(p.Addr, p.Local, out[at:], ms) // an unusually long one
 			continue
@@ -107,6 +111,14 @@ func (u *udpServer) burst(ctx context.Context, in []burst.Packet) {
 	}
 	u.flush()
 	u.s.Stats.Fast.Add(fast)
+	if len(u.told) > 0 {
+		// What a packet waited for the others of its burst is time that its asker waited.
+		took := u.s.Now().Sub(now)
+		for _, i := range u.told {
+			u.s.Answered(askedName(in[i].Payload()), in[i].Addr.Addr(), took, true)
+		}
+		u.told = u.told[:0]
+	}
 }
 
 // expect tells the Resolver what the packets ask for, lookahead of them at most.

@@ -164,7 +164,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, name string, que
 		ctx, cancel := context.WithTimeout(r.Context(), s.Limits.Request-s.Limits.Request/10)
 		defer cancel()
 		_, ignore := query["ignore_aliases"]
-		a, err = s.follow(ctx, record.Query{ID: asked, As: name, PublicOnly: true}, !ignore, v)
+		a, err = s.follow(ctx, r, record.Query{ID: asked, As: name, PublicOnly: true}, !ignore, v)
 		tell(w.Header(), &a)
 	}
 	if err == nil {
@@ -200,10 +200,10 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request, name string, que
 }
 
 // follow resolves, and goes on from aliases to what they name.
-func (s *Server) follow(ctx context.Context, q record.Query, aliases bool, v *view) (record.Answer, error) {
+func (s *Server) follow(ctx context.Context, r *http.Request, q record.Query, aliases bool, v *view) (record.Answer, error) {
 	seen := map[id.ID]bool{}
 	for {
-		a, err := s.Resolver.Resolve(ctx, q)
+		a, err := s.ask(ctx, r, q)
 		if err != nil || !aliases {
 			return a, err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -61,6 +62,10 @@ func (s *Server) fast(w http.ResponseWriter, r *http.Request, name string) bool 
 	if len(h["Authorization"]) > 0 || len(h[headWant]) > 0 || httpsig.Signed(r) {
 		return false
 	}
+	var began time.Time
+	if s.Answered != nil {
+		began = s.Now()
+	}
 	b := rooms.Get().(*room)
 	defer b.free()
 	b.name = append(b.name[:0], name...)
@@ -84,7 +89,33 @@ func (s *Server) fast(w http.ResponseWriter, r *http.Request, name string) bool 
 		head["Content-Length"] = []string{strconv.Itoa(len(b.out))}
 	}
 	w.Write(b.out)
+	if s.Answered != nil {
+		s.Answered(b.name, peerOf(r), s.Now().Sub(began), true)
+	}
 	return true
+}
+
+// peerOf is the address that a request came from.
+func peerOf(r *http.Request) netip.Addr {
+	a, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return a.Addr()
+}
+
+// ask resolves, and lets who counts know.
+func (s *Server) ask(ctx context.Context, r *http.Request, q record.Query) (record.Answer, error) {
+	if s.Answered == nil {
+		return s.Resolver.Resolve(ctx, q)
+	}
+	began := s.Now()
+	a, err := s.Resolver.Resolve(ctx, q)
+	ok := err == nil
+	switch problem.KindOf(err) {
+	case problem.Unreachable, problem.Bogus, problem.Canceled, problem.Internal, problem.Busy:
+	default:
+		ok = true // what is not there, or not for the asker, is an answer too
+	}
+	s.Answered([]byte(q.Name()), peerOf(r), s.Now().Sub(began), ok)
+	return a, err
 }
 
 // cors lets pages of other origins read what anybody may read.
@@ -377,7 +408,7 @@ func (s *Server) resolve(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), s.Limits.Request-s.Limits.Request/10)
 	defer cancel()
-	a, err := s.Resolver.Resolve(ctx, q)
+	a, err := s.ask(ctx, c.r, q)
 	tell(c.w.Header(), &a)
 	rc, status := success, http.StatusOK
 	switch {

@@ -72,6 +72,11 @@ type Server struct {
 	// theirs. It is asked before everything else, except for /api/handles/.
 	Routes func(path string) http.Handler
 
+	// Answered hears of every answer to a resolution: what was asked, as it was spelled (not to be kept), from where, how
+	// long it took here, and whether it was answered: an absence is an answer, a failure is not. It must be quick and
+	// safe for concurrent use. Nil: nobody counts.
+	Answered func(name []byte, from netip.Addr, took time.Duration, ok bool)
+
 	// Certificate is for HTTPS; without one there is no HTTPS, and so nobody can write. Its key also signs for the
 	// server in sessions. Browsers do not take Ed25519 in TLS: for them a P-256 certificate is made beside such a one.
 	Certificate tls.Certificate
