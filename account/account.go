@@ -68,6 +68,7 @@ const (
 	sessionLife = 24 * time.Hour
 	inviteLife  = 7 * 24 * time.Hour
 	stepLife    = 5 * time.Minute // between the steps of a log-in
+	hostedFor   = 5 * time.Second // how long a prefix that went elsewhere may still be taken for one of ours
 	// DefaultOverlap is how long a program's old key still holds beside its new one.
 	DefaultOverlap = time.Hour
 )
@@ -109,6 +110,7 @@ type Accounts struct {
 // place is the accounts under one prefix.
 type place struct {
 	prefix string
+	seen   time.Time // when it was last among those that the node answers for
 	users  *document.Shelf[User]
 	apps   *document.Shelf[App]
 	groups *document.Shelf[Group]
@@ -153,20 +155,25 @@ func New(ctx context.Context, cfg Config) (*Accounts, error) {
 // place is the accounts under a prefix that this node keeps; problem.NotHere for others.
 func (a *Accounts) place(ctx context.Context, prefix string) (*place, error) {
 	name := handle.Fold(prefix)
-	own := name == a.prefix
-	if !own && a.cfg.Hosted != nil {
-		own = slices.ContainsFunc(a.cfg.Hosted(), func(h string) bool { return handle.Fold(h) == name })
+	now := a.cfg.Now()
+	a.mu.Lock()
+	p := a.places[name]
+	known := p != nil && (name == a.prefix || now.Sub(p.seen).Abs() < hostedFor)
+	a.mu.Unlock()
+	if known {
+		return p, nil
 	}
-	if !own {
+	if name != a.prefix && (a.cfg.Hosted == nil || !slices.ContainsFunc(a.cfg.Hosted(), func(h string) bool { return handle.Fold(h) == name })) {
 		return nil, problem.New(problem.NotHere, "the accounts of %s are not kept here: ask the node that answers for it", "%s 的账户不在此处：请询问负责它的节点", prefix)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if p := a.places[name]; p != nil {
+		p.seen = now
 		return p, nil
 	}
-	p := &place{
-		prefix: prefix,
+	p = &place{
+		prefix: prefix, seen: now,
 		// Readable by the node's own operator only: hashes are nobody else's business. AdminWrite alone lets the
 		// prefix's administrators remove an account, not read it.
 		users: &document.Shelf[User]{Registry: a.cfg.Registry, Prefix: prefix, Name: userName, Type: TypeUser, Index: indexPaper, Perm: record.AdminWrite, Also: userValues},
@@ -307,6 +314,20 @@ func (a *Accounts) Heard(ctx context.Context, v id.ID) error {
 		return p.apps.Reload(ctx, v)
 	}
 	return p.groups.Reload(ctx, v)
+}
+
+// Run takes away keys whose time is over, each minute until ctx ends, whose error it returns. Follow does so too.
+func (a *Accounts) Run(ctx context.Context) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+			a.Sweep(ctx)
+		}
+	}
 }
 
 // Sweep takes away programs' old keys whose time beside the new one is over.

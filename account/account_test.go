@@ -49,12 +49,12 @@ type world struct {
 	clk *clock
 }
 
-func newWorld(t *testing.T, change ...func(*Config)) *world {
+// newRegistry keeps 88.118 and 88.118.1001.
+func newRegistry(t *testing.T, now func() time.Time) *registry.Registry {
 	t.Helper()
 	st := memory.New()
 	t.Cleanup(func() { st.Close() })
-	clk := &clock{t: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	reg, err := registry.Open(t.Context(), registry.Config{Store: st, Now: clk.now})
+	reg, err := registry.Open(t.Context(), registry.Config{Store: st, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,13 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 			t.Fatal(err)
 		}
 	}
+	return reg
+}
+
+func newWorld(t *testing.T, change ...func(*Config)) *world {
+	t.Helper()
+	clk := &clock{t: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	reg := newRegistry(t, clk.now)
 	key, err := trust.Generate(trust.Ed25519, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pquerna/otp/totp"
@@ -427,6 +429,7 @@ func TestFollow(t *testing.T) {
 		if _, err := mirror.Bearer(t.Context(), token); err == nil {
 			break
 		}
+		runtime.Gosched()
 	}
 	stop()
 	if err := <-done; !errors.Is(err, context.Canceled) {
@@ -468,6 +471,62 @@ func TestRolesStayBelow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRun: old keys go by themselves.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry(t, time.Now)
+		by := api.Caller{Identity: node}
+		one, _ := trust.Generate(trust.Ed25519, nil)
+		two, _ := trust.Generate(trust.Ed25519, nil)
+		acc, err := New(t.Context(), Config{Prefix: "88.118", Registry: reg, Key: one})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := acc.CreateApp(t.Context(), by, "88.118", "erp", "", nil, one.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := acc.RotateApp(t.Context(), node, v, two.Public(), 90*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- acc.Run(ctx) }()
+		keys := func() int {
+			synctest.Wait()
+			ans, err := reg.Resolve(t.Context(), record.Query{ID: v, Types: []string{record.TypePubKey}, PublicOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(ans.Values)
+		}
+		<-time.After(61 * time.Second)
+		if keys() != 2 {
+			t.Error("the old key went too soon")
+		}
+		<-time.After(60 * time.Second)
+		if keys() != 1 {
+			t.Error("the old key stays")
+		}
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestMoved: accounts of a prefix that is no longer hosted here are no longer ours.
+func TestMoved(t *testing.T) {
+	homes := []string{"88.118.1001"}
+	w := newWorld(t, func(c *Config) { c.Hosted = func() []string { return homes } })
+	w.want(201, "POST", "/api/users", "node", m{"prefix": "88.118.1001", "name": "li", "password": goodPassword}, nil)
+	token := w.login("88.118.1001/li", goodPassword)
+	homes = nil
+	w.clk.pass(hostedFor)
+	w.want(401, "GET", "/api/me", token, nil, nil)
+	w.want(401, "POST", "/api/login", "", m{"user": "88.118.1001/li", "password": goodPassword}, nil)
 }
 
 func FuzzHash(f *testing.F) {
