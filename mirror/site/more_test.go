@@ -312,3 +312,25 @@ func TestLostDisk(t *testing.T) {
 		t.Error("something was set aside:", es)
 	}
 }
+
+// TestFull: a primary whose disk is full answers and reads, but takes no changes: another takes over.
+func TestFull(t *testing.T) {
+	w := newWorld(t, []string{"a", "b", "c"}, nil)
+	c := w.begin()
+	if err := write(context.Background(), c, put("88/x", "1")); err != nil {
+		t.Fatal(err)
+	}
+	w.agree("a", "b", "c")
+	a := w.sites[0]
+	a.store.Faults().Full(true)
+	if err := write(context.Background(), c, put("88/y", "1")); !problem.Is(err, problem.Full) {
+		t.Fatal(err)
+	}
+	until(t, "another takes over", func() bool { p := w.primary(); return p != nil && p != a })
+	nc := w.primary().client()
+	defer nc.Close()
+	until(t, "changes are taken", func() bool { return write(context.Background(), nc, put("88/y", "1")) == nil })
+	a.store.Faults().Full(false)
+	until(t, "all follow", w.whole)
+	w.agree("a", "b", "c")
+}

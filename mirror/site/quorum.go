@@ -37,8 +37,11 @@ func (s *Site) Write(ctx context.Context, by record.Identity, writes []record.Wr
 	if role != Primary {
 		return nil, problem.New(problem.ReadOnly, "this site does not take changes now; the primary is %s: write there", "本站点现不接受更改；主站点为 %s：请向其写入", st.Primary)
 	}
+	if err := s.sick.Load(); err != nil && isProbe(writes) {
+		return nil, *err
+	}
 	if s.cfg.Hold == 0 {
-		return s.cfg.Next.Write(ctx, by, writes)
+		return s.next(ctx, by, writes)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Wait)
 	defer cancel()
@@ -46,7 +49,7 @@ func (s *Site) Write(ctx context.Context, by record.Identity, writes []record.Wr
 	if err != nil {
 		return nil, err
 	}
-	rs, err := s.cfg.Next.Write(ctx, by, writes)
+	rs, err := s.next(ctx, by, writes)
 	if err != nil || !slices.ContainsFunc(rs, func(r record.Result) bool { return r.Err == nil }) {
 		return rs, err
 	}
@@ -58,6 +61,22 @@ func (s *Site) Write(ctx context.Context, by record.Identity, writes []record.Wr
 		return nil, err
 	}
 	return rs, nil
+}
+
+// next writes here, and remembers when the store takes nothing any more: a probe, which changes nothing, would not see it.
+func (s *Site) next(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
+	rs, err := s.cfg.Next.Write(ctx, by, writes)
+	switch {
+	case err == nil && slices.ContainsFunc(rs, func(r record.Result) bool { return r.Err == nil }):
+		s.sick.Store(nil)
+	case problem.Is(err, problem.Full) || problem.Is(err, problem.Internal):
+		s.sick.Store(&err)
+	}
+	return rs, err
+}
+
+func isProbe(ws []record.Write) bool {
+	return len(ws) == 1 && ws[0].Op == record.Modify && ws[0].ID.Suffix() == ProbeSuffix
 }
 
 // Changes is record.Feed's.

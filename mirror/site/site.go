@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/id"
@@ -70,7 +71,9 @@ type Config struct {
 	// Neighbours are probes besides the sites: nodes elsewhere that publish judgements at /api/probes.
 	Neighbours []Peer
 	// Hold is how many other sites must hold a change before it is acknowledged: the synchronous mode. 0 acknowledges at
-	// once. Danger: with 0, a take-over loses what was not copied yet. At most one less than the number of Sites.
+	// once. Danger: with 0, a take-over loses what was not copied yet. At most one less than the number of Sites. Half of
+	// the others (1 of 3 sites, 3 of 7) lets the most sites be lost before nobody can take over; with fewer, more of the
+	// sites that are left must vote, since any of them alone may hold a change.
 	Hold int
 	// Interval is the time between two probes; 1 s if 0. What failed is probed again after half of one. Window is how many
 	// in a row must fail for "unavailable"; 2 if 0. Patience is how long a probe waits for an answer to a resolution; half an
@@ -188,6 +191,7 @@ type Site struct {
 	follower  *following
 	tails     []Tail
 
+	sick   atomic.Pointer[error] // why the store took nothing the last time
 	track  tracker
 	judge  judge
 	ready  chan struct{}   // closed when the others have been asked once
