@@ -2,7 +2,6 @@ package meter
 
 import (
 	"math/bits"
-	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -17,22 +16,28 @@ import (
 // Recorder counts what wires answer. Its methods may be called from every goroutine for every answer: they take no lock
 // and allocate nothing. A nil Recorder counts nothing.
 type Recorder struct {
-	shards   []shard
-	mask     uint32
+	shards   []*shard
+	near     sync.Pool // of shards: who asks gets the one that his processor used last
+	next     atomic.Uint32
 	second   atomic.Int64 // of the day in Beijing; Run keeps it
-	prefixes atomic.Pointer[map[string]*perPrefix]
-	other    *perPrefix // of names under no known prefix
-	sources  [2]*sources
-	current  atomic.Uint32
+	prefixes atomic.Pointer[map[string]uint32]
+	current  atomic.Uint32 // which of the tables of sources is in use
 
-	mu sync.Mutex // of SetPrefixes and take
+	mu    sync.Mutex // of SetPrefixes and take
+	names []string   // by number; 0 are those under no known prefix
 }
 
-// shard is the part of the counts that few processors share.
+// shard is the part of the counts that one processor writes, mostly.
 type shard struct {
 	resolve, register latencies
-	_                 [64]byte
+	pages             atomic.Pointer[[]*page] // by the upper bits of a prefix's number
+	sources           [2]*sources
 }
+
+// page is the counts of some prefixes. Pages stay where they are when there come to be more.
+type page [pageSize]pair
+
+const pageSize = 256
 
 // latencies are how long things took, in microseconds. Four buckets lie between a power of two and the next.
 type latencies struct {
@@ -85,13 +90,6 @@ func raise(a *atomic.Uint64, v uint64) {
 	}
 }
 
-// perPrefix are the counts of one prefix, by shard.
-type perPrefix struct {
-	name   string
-	number uint32
-	counts []pair
-}
-
 type pair struct{ requests, successes atomic.Uint64 }
 
 // sources are who asked how often: a table of fixed size. Who finds no place in it counts as others.
@@ -108,22 +106,20 @@ type slot struct {
 }
 
 const (
-	sourceSlots = 1 << 14
+	sourceSlots = 1 << 12
 	sourceTries = 16
 )
 
 // NewRecorder is a Recorder that has counted nothing.
 func NewRecorder() *Recorder {
-	n := 1
-	for n < runtime.GOMAXPROCS(0) && n < 64 {
-		n *= 2
+	r := &Recorder{names: []string{""}}
+	for range min(runtime.GOMAXPROCS(0), 64) {
+		s := &shard{sources: [2]*sources{{slots: make([]slot, sourceSlots)}, {slots: make([]slot, sourceSlots)}}}
+		s.pages.Store(&[]*page{new(page)})
+		r.shards = append(r.shards, s)
 	}
-	r := &Recorder{shards: make([]shard, n), mask: uint32(n - 1)}
-	r.other = &perPrefix{counts: make([]pair, n)}
-	r.prefixes.Store(&map[string]*perPrefix{})
-	for i := range r.sources {
-		r.sources[i] = &sources{slots: make([]slot, sourceSlots)}
-	}
+	r.near.New = func() any { return r.shards[r.next.Add(1)%uint32(len(r.shards))] }
+	r.prefixes.Store(&map[string]uint32{})
 	return r
 }
 
@@ -132,25 +128,33 @@ func (r *Recorder) SetPrefixes(prefixes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := *r.prefixes.Load()
-	next := make(map[string]*perPrefix, len(prefixes))
-	number := uint32(0)
-	for _, p := range old {
-		number = max(number, p.number)
-	}
-	same := len(old) == len(prefixes)
+	next := make(map[string]uint32, len(prefixes))
+	same := true
 	for _, name := range prefixes {
 		name = handle.Fold(name)
-		if p := old[name]; p != nil {
-			next[name] = p
-			continue
+		n, known := old[name]
+		if !known {
+			same = false
+			if i := slices.Index(r.names, name); i > 0 {
+				n = uint32(i) // one that was gone
+			} else {
+				n = uint32(len(r.names))
+				r.names = append(r.names, name)
+			}
 		}
-		same = false
-		number++
-		next[name] = &perPrefix{name: name, number: number, counts: make([]pair, len(r.shards))}
+		next[name] = n
 	}
-	if !same {
-		r.prefixes.Store(&next)
+	if same && len(next) == len(old) {
+		return
 	}
+	for _, s := range r.shards {
+		pages := slices.Clone(*s.pages.Load())
+		for len(pages)*pageSize < len(r.names) {
+			pages = append(pages, new(page))
+		}
+		s.pages.Store(&pages)
+	}
+	r.prefixes.Store(&next)
 }
 
 // Resolved counts one answer to a question for name (a handle as it was asked; only its prefix matters): from whom it came,
@@ -169,14 +173,16 @@ func (r *Recorder) ResolvedName(name string, from netip.Addr, took time.Duration
 }
 
 func resolved[T string | []byte](r *Recorder, name T, from netip.Addr, took time.Duration, ok bool) {
-	i := rand.Uint32() & r.mask
-	r.shards[i].resolve.add(took, ok, r.second.Load())
-	p := find(r, name)
-	p.counts[i].requests.Add(1)
+	s := r.near.Get().(*shard)
+	s.resolve.add(took, ok, r.second.Load())
+	n := find(r, name)
+	p := &(*s.pages.Load())[n/pageSize][n%pageSize]
+	p.requests.Add(1)
 	if ok {
-		p.counts[i].successes.Add(1)
+		p.successes.Add(1)
 	}
-	r.sources[r.current.Load()&1].add(p.number, from)
+	s.sources[r.current.Load()&1].add(n, from)
+	r.near.Put(s)
 }
 
 // Registered counts one batch of n registrations that took so long together.
@@ -184,16 +190,18 @@ func (r *Recorder) Registered(n int, took time.Duration, ok bool) {
 	if r == nil || n <= 0 {
 		return
 	}
-	r.shards[rand.Uint32()&r.mask].register.add(took/time.Duration(n), ok, r.second.Load())
+	s := r.near.Get().(*shard)
+	s.register.add(took/time.Duration(n), ok, r.second.Load())
+	r.near.Put(s)
 }
 
-// find is the nearest known prefix at or above that of name.
-func find[T string | []byte](r *Recorder, name T) *perPrefix {
+// find is the number of the nearest known prefix at or above that of name; 0 when there is none.
+func find[T string | []byte](r *Recorder, name T) uint32 {
 	var buf [64]byte
 	n := 0
 	for n < len(name) && name[n] != '/' {
 		if n == len(buf) {
-			return r.other
+			return 0
 		}
 		c := name[n]
 		if 'a' <= c && c <= 'z' {
@@ -204,13 +212,13 @@ func find[T string | []byte](r *Recorder, name T) *perPrefix {
 	}
 	known := *r.prefixes.Load()
 	for n > 0 {
-		if p := known[string(buf[:n])]; p != nil {
+		if p, ok := known[string(buf[:n])]; ok {
 			return p
 		}
 		for n--; n > 0 && buf[n] != '.'; n-- {
 		}
 	}
-	return r.other
+	return 0
 }
 
 func (s *sources) add(prefix uint32, from netip.Addr) {
@@ -335,51 +343,50 @@ func (r *Recorder) take() taken {
 		r.shards[i].resolve.take(&out.Resolve)
 		r.shards[i].register.take(&out.Register)
 	}
-	names := map[uint32]string{}
-	asked := func(p *perPrefix) {
-		a := &Asked{}
-		for i := range p.counts {
-			a.Requests += p.counts[i].requests.Swap(0)
-			a.Successes += p.counts[i].successes.Swap(0)
-		}
-		names[p.number] = p.name
-		if a.Requests > 0 {
-			out.Prefixes[p.name] = a
-		}
-	}
-	for _, p := range *r.prefixes.Load() {
-		asked(p)
-	}
-	asked(r.other)
-	now := r.current.Load() & 1
-	old := r.sources[1-now]
-	for i := range old.slots {
-		sl := &old.slots[i]
-		if sl.state.Load() != 2 {
-			continue
-		}
-		var b [16]byte
-		hi, lo := sl.hi.Load(), sl.lo.Load()
-		for k := range 8 {
-			b[7-k], b[15-k] = byte(hi>>(8*k)), byte(lo>>(8*k))
-		}
-		addr := netip.AddrFrom16(b).Unmap().String()
-		name, known := names[sl.prefix.Load()]
-		if !known {
-			name = ""
+	entry := func(number int) *Asked {
+		name := ""
+		if number < len(r.names) {
+			name = r.names[number]
 		}
 		a := out.Prefixes[name]
 		if a == nil {
 			a = &Asked{}
 			out.Prefixes[name] = a
 		}
-		if a.Sources == nil {
-			a.Sources = map[string]uint64{}
-		}
-		a.Sources[addr] += sl.n.Swap(0)
-		sl.state.Store(0)
+		return a
 	}
-	out.Others = old.others.Swap(0)
+	now := r.current.Load() & 1
+	for _, s := range r.shards {
+		for i, pg := range *s.pages.Load() {
+			for k := range pg {
+				if n := pg[k].requests.Swap(0); n > 0 {
+					entry(i*pageSize + k).Requests += n
+				}
+				if n := pg[k].successes.Swap(0); n > 0 {
+					entry(i*pageSize + k).Successes += n
+				}
+			}
+		}
+		old := s.sources[1-now]
+		for i := range old.slots {
+			sl := &old.slots[i]
+			if sl.state.Load() != 2 {
+				continue
+			}
+			var b [16]byte
+			hi, lo := sl.hi.Load(), sl.lo.Load()
+			for k := range 8 {
+				b[7-k], b[15-k] = byte(hi>>(8*k)), byte(lo>>(8*k))
+			}
+			a := entry(int(sl.prefix.Load()))
+			if a.Sources == nil {
+				a.Sources = map[string]uint64{}
+			}
+			a.Sources[netip.AddrFrom16(b).Unmap().String()] += sl.n.Swap(0)
+			sl.state.Store(0)
+		}
+		out.Others += old.others.Swap(0)
+	}
 	r.current.Store(1 - now)
 	return out
 }
