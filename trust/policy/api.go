@@ -87,18 +87,18 @@ func (p *Policy) Operations(to *api.API) {
 			}
 			return out, nil
 		})
-	type named struct {
+	type Named struct {
 		Prefix string `path:"prefix" maxLength:"255"`
 		Name   string `path:"name" maxLength:"100"`
 	}
-	paper := func(in *named) (id.ID, error) {
+	paper := func(in *Named) (id.ID, error) {
 		v, err := id.ParseHandle(in.Prefix + "/" + policyName + in.Name)
 		if err != nil {
 			return v, absent(in.Name)
 		}
 		return v, nil
 	}
-	get := func(ctx context.Context, in *named) (Stated, error) {
+	get := func(ctx context.Context, in *Named) (Stated, error) {
 		v, err := paper(in)
 		if err != nil || !reads(ctx, in.Prefix) {
 			return Stated{}, absent(in.Name)
@@ -114,7 +114,7 @@ func (p *Policy) Operations(to *api.API) {
 		return Stated{v.String(), 0, r.Rule, r.Rule.Cedar(v.String())}, nil
 	}
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/policies/{prefix}/{name}", Summary: "Show a rule about a class", Tags: []string{tagRules}},
-		func(ctx context.Context, in *named) (*api.Tagged[Stated], error) {
+		func(ctx context.Context, in *Named) (*api.Tagged[Stated], error) {
 			s, err := get(ctx, in)
 			if err != nil {
 				return nil, err
@@ -124,7 +124,7 @@ func (p *Policy) Operations(to *api.API) {
 	api.Do(to, huma.Operation{Method: http.MethodPut, Path: "/api/policies/{prefix}/{name}", Summary: "Make or replace a rule about a class (类级、属性级权限)", Tags: []string{tagRules},
 		Description: "The narrower rule wins: identifier before property before template before prefix. It holds from the answer on."},
 		func(ctx context.Context, in *struct {
-			named
+			Named
 			IfMatch string `header:"If-Match"`
 			Body    Rule
 		}) (*api.Tagged[Stated], error) {
@@ -134,7 +134,7 @@ func (p *Policy) Operations(to *api.API) {
 			p.editing.Lock()
 			defer p.editing.Unlock()
 			if in.IfMatch != "" {
-				old, err := get(ctx, &in.named)
+				old, err := get(ctx, &in.Named)
 				if err == nil {
 					err = api.Match(in.IfMatch, old)
 				}
@@ -149,7 +149,7 @@ func (p *Policy) Operations(to *api.API) {
 			return api.Tag(s), nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodDelete, Path: "/api/policies/{prefix}/{name}", Summary: "Take a rule about a class away", Tags: []string{tagRules}, DefaultStatus: http.StatusNoContent},
-		func(ctx context.Context, in *named) (*struct{}, error) {
+		func(ctx context.Context, in *Named) (*struct{}, error) {
 			if err := manages(ctx, in.Prefix); err != nil {
 				return nil, err
 			}
@@ -162,11 +162,11 @@ func (p *Policy) Operations(to *api.API) {
 			return nil, p.RemovePaper(ctx, api.From(ctx).Identity, v)
 		})
 
-	type ofRecord struct {
+	type OfRecord struct {
 		ID string `query:"id" required:"true" maxLength:"2048" doc:"The record's identifier"`
 	}
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/rules", Summary: "Show the rules of one identifier (单标识权限)", Tags: []string{tagRules}},
-		func(ctx context.Context, in *ofRecord) (*api.Tagged[[]Stated], error) {
+		func(ctx context.Context, in *OfRecord) (*api.Tagged[[]Stated], error) {
 			v, err := id.ParseHandle(in.ID)
 			if err != nil || v.IsPrefix() || !reads(ctx, v.Prefix()) {
 				return nil, absent(in.ID)
@@ -183,7 +183,7 @@ func (p *Policy) Operations(to *api.API) {
 	api.Do(to, huma.Operation{Method: http.MethodPut, Path: "/api/rules", Summary: "Set the rules of one identifier", Tags: []string{tagRules},
 		Description: "They replace those that the record has; an empty list takes them all away."},
 		func(ctx context.Context, in *struct {
-			ofRecord
+			OfRecord
 			IfMatch string `header:"If-Match"`
 			Body    []Rule `maxItems:"100"`
 		}) (*api.Tagged[[]Stated], error) {
@@ -382,13 +382,13 @@ func (p *Policy) grantOperations(to *api.API) {
 			}
 			return &api.Body[GrantView]{Body: GrantView{g, prefix, in.Body.Target}}, nil
 		})
-	type one struct {
+	type One struct {
 		Prefix string `path:"prefix" maxLength:"255"`
 		Grant  string `path:"grant" maxLength:"64"`
 	}
 	api.Do(to, huma.Operation{Method: http.MethodDelete, Path: "/api/grants/{prefix}/{grant}", Summary: "Revoke a grant (撤销授权)", Tags: []string{tagRules}, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
-			one
+			One
 			Reason string `query:"reason" maxLength:"1000" doc:"Told to whom it named"`
 		}) (*struct{}, error) {
 			if err := manages(ctx, in.Prefix); err != nil {
@@ -398,7 +398,7 @@ func (p *Policy) grantOperations(to *api.API) {
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/grants/{prefix}/{grant}/receipts", Summary: "Say that somebody paid for a grant (付费)", Tags: []string{tagRules}, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
-			one
+			One
 			Body Receipt
 		}) (*struct{}, error) {
 			if err := manages(ctx, in.Prefix); err != nil {
@@ -454,11 +454,11 @@ func (p *Policy) requestOperations(to *api.API) {
 			out.Body.Next = next
 			return out, nil
 		})
-	type one struct {
+	type One struct {
 		Prefix  string `path:"prefix" maxLength:"255"`
 		Request string `path:"request" maxLength:"64"`
 	}
-	find := func(ctx context.Context, in *one) (id.ID, Request, error) {
+	find := func(ctx context.Context, in *One) (id.ID, Request, error) {
 		v, err := id.ParseHandle(in.Prefix + "/" + requestName + in.Request)
 		if err != nil {
 			return v, Request{}, absent(in.Request)
@@ -474,7 +474,7 @@ func (p *Policy) requestOperations(to *api.API) {
 		return v, r, nil
 	}
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/access-requests/{prefix}/{request}", Summary: "Show a request for access", Tags: []string{tagRules}},
-		func(ctx context.Context, in *one) (*api.Tagged[RequestView], error) {
+		func(ctx context.Context, in *One) (*api.Tagged[RequestView], error) {
 			v, r, err := find(ctx, in)
 			if err != nil {
 				return nil, err
@@ -484,13 +484,13 @@ func (p *Policy) requestOperations(to *api.API) {
 	decide := func(verb, summary string, f func(ctx context.Context, c api.Caller, v id.ID, terms Grant, reason string) (Request, error), asker bool) {
 		api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/access-requests/{prefix}/{request}/" + verb, Summary: summary, Tags: []string{tagRules}},
 			func(ctx context.Context, in *struct {
-				one
+				One
 				Body struct {
 					Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Told to the asker"`
 					Terms  *Terms `json:"terms,omitempty" doc:"On what terms it is granted; absent: as asked for"`
 				}
 			}) (*api.Body[RequestView], error) {
-				v, r, err := find(ctx, &in.one)
+				v, r, err := find(ctx, &in.One)
 				if err != nil {
 					return nil, err
 				}

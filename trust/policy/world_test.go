@@ -211,13 +211,12 @@ func (w *world) call(name, method, path string, body, out any) int {
 	r.Header.Set("Content-Type", "application/json")
 	rec := httptest.NewRecorder()
 	w.mux.ServeHTTP(rec, r)
-	if out != nil && rec.Code < 300 {
+	if s, ok := out.(*string); ok {
+		*s = rec.Body.String()
+	} else if out != nil && rec.Code < 300 {
 		if err := json.Unmarshal(rec.Body.Bytes(), out); err != nil {
 			w.t.Fatalf("%s %s: %v in %s", method, path, err, rec.Body)
 		}
-	}
-	if s, ok := out.(*string); ok && rec.Code >= 300 {
-		*s = rec.Body.String()
 	}
 	return rec.Code
 }
