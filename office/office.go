@@ -39,7 +39,7 @@ import (
 const (
 	TypeApplication  = "FUJIE.APPLICATION"  // a whole application as JSON; for the office only
 	TypeOrganisation = "FUJIE.ORGANISATION" // a whole organisation as JSON; for the office only
-	TypeStatus       = "FUJIE.STATUS"       // in a prefix record: {"state":"suspended","since":…}
+	TypeStatus       = record.TypeStatus    // in a prefix record: {"state":"suspended","since":…}
 	indexPaper       = 1
 	indexFace        = 2 // what everybody may read
 	indexKey         = 300
