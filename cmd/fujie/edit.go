@@ -1,34 +1,49 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust"
+	"github.com/fujie-id/fujie/wire/irp"
+	"github.com/fujie-id/fujie/wire/web"
 )
 
 type getCmd struct {
 	access
-	ID    string   `arg:"" help:"88.118.1001/ENG-42"`
-	JSON  bool     `name:"json" help:"${flag_json}"`
-	Type  []string `help:"${flag_type}" placeholder:"TYPE"`
-	Index []uint32 `help:"${flag_index}" placeholder:"N"`
+	ID      string   `arg:"" help:"88.118.1001/ENG-42"`
+	JSON    bool     `name:"json" help:"${flag_json}"`
+	Type    []string `help:"${flag_type}" placeholder:"TYPE"`
+	Index   []uint32 `help:"${flag_index}" placeholder:"N"`
+	At      string   `help:"${flag_at}" placeholder:"HOST:PORT"`
+	Hints   string   `help:"${flag_hints}" placeholder:"FILE"`
+	Purpose string   `help:"${flag_purpose}" placeholder:"WORD"`
+	Proof   string   `help:"${flag_proof}" placeholder:"FILE"`
 }
 
 func (c *getCmd) Run(e *env) error {
-	v, to, ctx, done, err := c.keeper(e, c.ID)
+	v, to, ctx, done, err := c.find(e)
 	if err != nil {
 		return err
 	}
 	defer done()
-	q := record.Query{ID: v, As: c.ID, Indexes: c.Index, Types: c.Type, Authoritative: true, NoReferral: true}
+	q := record.Query{ID: v, As: c.ID, Indexes: c.Index, Types: c.Type, Authoritative: true, NoReferral: true, Purpose: c.Purpose, Certify: c.Proof != ""}
 	a, err := to.Resolve(ctx, q)
+	if err == nil && c.Proof != "" {
+		if err = c.keep(ctx, v, a.Values); err != nil {
+			return err
+		}
+		a.Values = withoutMade(a.Values, q)
+	}
 	if c.JSON {
 		e.out.Write(append(answerJSON(q, a, err), '\n'))
 		return err
@@ -38,6 +53,71 @@ func (c *getCmd) Run(e *env) error {
 	}
 	printValues(e, a.Values)
 	return nil
+}
+
+// find finds who keeps the identifier: by the folder or the server that was named; else, for somebody who says who they
+// are, by asking the world, so that the keeper can be anybody's node.
+func (c *getCmd) find(e *env) (v id.ID, to record.Resolver, ctx context.Context, done func(), err error) {
+	if c.As == "" || c.Server != "" {
+		return c.keeper(e, c.ID)
+	}
+	if v, err = id.Parse(c.ID); err != nil {
+		return v, nil, nil, nil, err
+	}
+	ctx, cancel := e.withTimeout()
+	k, err := c.elsewhere(ctx, v)
+	if err != nil {
+		cancel()
+		return v, nil, nil, nil, err
+	}
+	return v, k, ctx, func() { k.Close(); cancel() }, nil
+}
+
+// elsewhere is a client of the node that keeps v, whoever's that is, with the proof that was given.
+func (c *getCmd) elsewhere(ctx context.Context, v id.ID) (*web.Client, error) {
+	client := &irp.Client{}
+	defer client.Close()
+	w, done, err := (&resolveCmd{At: c.At, Data: c.Data, Hints: c.Hints}).world(client)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	servers, err := client.Find(ctx, w, v, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range []record.Protocol{record.HTTPS, record.HTTP} {
+		for _, s := range servers {
+			if s.Protocol != p {
+				continue
+			}
+			to := *c
+			to.Server = "https://" + s.Addr.String() // one port takes both
+			if to.Pin == "" {
+				if k, err := trust.ParsePublic(s.Key); err == nil && k.Algorithm() != trust.SM2 {
+					to.Pin = k.Fingerprint()
+				}
+			}
+			return to.client()
+		}
+	}
+	return nil, problem.New(problem.Unreachable, "the node that keeps %s takes no signed questions: it tells no HTTP address; name one with --server", "保存 %s 的节点没有公布 HTTP 地址，无法发送签名查询；请用 --server 指定", v)
+}
+
+// keep writes the answer with its chain to a file.
+func (c *getCmd) keep(ctx context.Context, v id.ID, values []record.Value) error {
+	client := &irp.Client{}
+	defer client.Close()
+	w, done, err := (&resolveCmd{At: c.At, Data: c.Data, Hints: c.Hints}).world(client)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, err := gather(ctx, w, v, values)
+	if err != nil {
+		return err
+	}
+	return p.write(c.Proof)
 }
 
 // answerJSON is an answer in the JSON form of Handle.Net, and what is known of it beside.
@@ -57,6 +137,10 @@ func answerJSON(q record.Query, a record.Answer, err error) []byte {
 	b = record.AppendJSONString(b, a.Trust.String())
 	if a.Stale {
 		b = append(b, `,"stale":true`...)
+	}
+	if !a.Live.IsZero() {
+		b = append(b, `,"live":"`...)
+		b = append(a.Live.UTC().AppendFormat(b, time.RFC3339Nano), '"')
 	}
 	if a.Source != "" {
 		b = append(b, `,"source":`...)

@@ -83,6 +83,8 @@ func TestStories(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FUJIE_DATA", dir)
+			e.Setenv("COUNTRY", dir)
+			e.Setenv("HINTS", state.Hints)
 			e.Setenv("LC_ALL", "C.UTF-8")
 			e.Setenv("REC", rec.IRP)
 			e.Setenv("REC_HTTP", rec.HTTP)

@@ -28,6 +28,7 @@ type resolveCmd struct {
 	JSON   bool     `name:"json" help:"${flag_json}"`
 	Trace  bool     `help:"${flag_trace}"`
 	Verify bool     `help:"${flag_verify}"`
+	Proof  string   `help:"${flag_proof}" placeholder:"FILE"`
 	Type   []string `help:"${flag_type}" placeholder:"TYPE"`
 	Index  []uint32 `help:"${flag_index}" placeholder:"N"`
 	TCP    bool     `name:"tcp" help:"${flag_tcp}"`
@@ -50,14 +51,16 @@ func (c *resolveCmd) Run(e *env) error {
 	defer cancel()
 
 	var answer record.Answer
-	if c.Verify || c.Trace {
+	if c.Verify || c.Trace || c.Proof != "" {
 		// Both need the walk to be made here: to see each step, and to trust nobody on the way.
 		walk, err := c.walker(client)
 		if err != nil {
 			return err
 		}
 		defer walk.Close()
-		if c.At == "" {
+		if c.Proof != "" {
+			answer, err = c.kept(ctx, client, walk, v, q)
+		} else if c.At == "" {
 			answer, err = walk.Resolve(ctx, q)
 		} else if answer, err = c.ask(ctx, client, certified(q)); err == nil {
 			// Somebody else's answer, held against the chain from the root's key.
@@ -69,6 +72,48 @@ func (c *resolveCmd) Run(e *env) error {
 	client.AskTrust = true
 	answer, err = c.ask(ctx, client, q)
 	return c.show(e, q, answer, err)
+}
+
+// kept asks for all that is public, and writes it to a file with the chain of signatures up to the root's key.
+func (c *resolveCmd) kept(ctx context.Context, client *irp.Client, walk *recursor.Recursor, v id.ID, q record.Query) (a record.Answer, err error) {
+	if c.At == "" {
+		a, err = walk.Resolve(ctx, certified(q))
+	} else if a, err = c.ask(ctx, client, certified(q)); err == nil {
+		a.Trust, err = walk.Check(ctx, v, a.Values)
+	}
+	if err != nil {
+		return a, err
+	}
+	p, err := gather(ctx, walk, v, a.Values)
+	if err == nil {
+		err = p.write(c.Proof)
+	}
+	if a.Values = withoutMade(a.Values, q); q.All() {
+		a.Values = withoutSignatures(a.Values)
+	}
+	return a, err
+}
+
+// world is where prefixes are looked up: the server that was named, or a walk of our own from the root.
+func (c *resolveCmd) world(client *irp.Client) (record.Resolver, func(), error) {
+	if c.At != "" {
+		return &server{c, client}, func() {}, nil
+	}
+	w, err := c.walker(client)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w, w.Close, nil
+}
+
+// server is one that answers for others.
+type server struct {
+	c      *resolveCmd
+	client *irp.Client
+}
+
+func (s *server) Resolve(ctx context.Context, q record.Query) (record.Answer, error) {
+	return s.c.ask(ctx, s.client, q)
 }
 
 // certified is q with the signature and everything it covers.
@@ -169,7 +214,7 @@ func (c *resolveCmd) show(e *env, q record.Query, a record.Answer, err error) er
 		return err
 	}
 	printValues(e, a.Values)
-	e.print("%s: %s", "%s：%s", q.Name(), e.trust(a, c.Verify || c.Trace))
+	e.print("%s: %s", "%s：%s", q.Name(), e.trust(a, c.Verify || c.Trace || c.Proof != ""))
 	return nil
 }
 
