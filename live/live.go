@@ -64,7 +64,8 @@ type Resolver struct {
 	lanes   map[string]*lane
 	rules   map[string][]*rule // by folded prefix, in the order of the declaration
 	entries cache
-	ctx     context.Context // of what is asked of sources; ends with Close
+	expect  interface{ Expect(names [][]byte) } // Ready, if it has that
+	ctx     context.Context                     // of what is asked of sources; ends with Close
 	stop    context.CancelFunc
 }
 
@@ -87,6 +88,7 @@ func New(cfg Config) (*Resolver, error) {
 	}
 	r := &Resolver{cfg: cfg, lanes: map[string]*lane{}, rules: map[string][]*rule{}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
+	r.expect, _ = cfg.Ready.(interface{ Expect(names [][]byte) })
 	err := r.compile()
 	if err == nil {
 		r.entries, err = newCache(cfg.CacheBytes)
@@ -123,6 +125,13 @@ func (r *Resolver) AppendPublic(dst, name []byte, now int64) (out []byte, expire
 		return dst, 0, false
 	}
 	return r.cfg.Ready.AppendPublic(dst, name, now)
+}
+
+// Expect passes on to Ready, if it cares to hear, which names AppendPublic is about to be asked for.
+func (r *Resolver) Expect(names [][]byte) {
+	if r.expect != nil {
+		r.expect.Expect(names)
+	}
 }
 
 // mayMatch is match for a name as it was asked; it allocates nothing and may be wrong in the safe direction.

@@ -33,11 +33,13 @@ func TestMain(m *testing.M) {
 
 var operator = record.Identity{Operator: true}
 
+var admin = record.Ref{Index: 300, Name: "88.118.1001/ADMIN"}
+
 // registered is a registry that answers for 88.118.1001, with one record and one that has a private value.
 func registered(t *testing.T) *registry.Registry {
 	t.Helper()
 	ctx := context.Background()
-	r, err := registry.Open(ctx, registry.Config{Store: memory.New(), HotBytes: 1 << 18})
+	r, err := registry.Open(ctx, registry.Config{Store: memory.New(), HotBytes: 1 << 18, Admins: []record.Ref{admin}})
 	must(t, err)
 	perm := record.DefaultPerm
 	v := func(index uint32, typ, data string) record.Value {
@@ -156,14 +158,9 @@ func TestMerge(t *testing.T) {
 func TestPermissionFirst(t *testing.T) {
 	p := &plant{}
 	p.set(says(200, `{"t": 81.50, "who": "李"}`))
-	boss := record.Identity{Ref: record.Ref{Index: 300, Name: "88.118.1001/ADMIN"}}
-	r, _ := open(t, live.Config{Next: registered(t), Transport: p, Declaration: machine(nil),
-		Rights: func(_ context.Context, by record.Identity, _ id.ID) error {
-			if by.Ref != boss.Ref {
-				return problem.New(problem.NotAdmin, "no", "否")
-			}
-			return nil
-		}})
+	boss := record.Identity{Ref: admin}
+	next := registered(t)
+	r, _ := open(t, live.Config{Next: next, Transport: p, Declaration: machine(nil), Rights: next.Administers})
 	only := record.Query{ID: m2, Indexes: []uint32{2001}}
 	if _, err := query(r, only); !problem.Is(err, problem.NeedAuth) {
 		t.Errorf("anonymous: %v", err)
@@ -501,6 +498,7 @@ func TestReady(t *testing.T) {
 			t.Errorf("%q: %v", name, ok)
 		}
 	}
+	r.Expect([][]byte{[]byte("88.118.1001/OTHER"), []byte("88.118.1001/m-1")})
 	for _, name := range []string{"88.118.1001/OTHER", "88.118.1001/m-1"} {
 		b := []byte(name)
 		if n := testing.AllocsPerRun(100, func() { r.AppendPublic(buf, b, now) }); n != 0 {

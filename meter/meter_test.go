@@ -22,6 +22,7 @@ import (
 	"github.com/fujie-id/fujie/meter"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/registry"
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/store/memory"
 	"github.com/fujie-id/fujie/trust"
@@ -485,6 +486,56 @@ func TestForward(t *testing.T) {
 		if _, err := p.up.Receive(context.Background(), "T10", sign(t, ent, func(r *meter.Report) { of(r); r.To = "88.119" })); !problem.Is(err, problem.Forbidden) {
 			t.Error(err)
 		}
+	})
+}
+
+// TestRegistry: the same over a real registry and the interface of the node above, as JSON.
+func TestRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		reg, err := registry.Open(context.Background(), registry.Config{Store: st})
+		must(t, err)
+		p := newPair(t, nil)
+		a := api.New(api.Config{Title: "t", Version: "1"})
+		p.up.API(a)
+		h := a.Handler()
+		p.cfg.Store, p.cfg.Feed, p.cfg.Lister, p.cfg.Names = st, reg, reg, reg
+		p.cfg.Push = func(ctx context.Context, table string, body meter.Statement) error {
+			b, err := json.Marshal(body)
+			if err != nil {
+				return err
+			}
+			r := httptest.NewRequestWithContext(ctx, "POST", "/api/reports/"+table, strings.NewReader(string(b)))
+			r.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != http.StatusAccepted {
+				return fmt.Errorf("%d %s", w.Code, w.Body)
+			}
+			return nil
+		}
+		p.open(t)
+		stop := p.run(t)
+		brand := []record.Value{{Index: 2000, Type: "brand", Data: []byte("符"), Perm: record.DefaultPerm, TTL: record.TTL{Seconds: 60}},
+			{Index: 2001, Type: "manufacturer", Data: []byte("secret"), Perm: record.AdminRead, TTL: record.TTL{Seconds: 60}}}
+		ws := []record.Write{{Op: record.Home, ID: id.PrefixRecord("88.118")}, {Op: record.Home, ID: id.PrefixRecord("88.118.1001")}}
+		for i := range 1500 {
+			ws = append(ws, record.Write{Op: record.Create, ID: id.MustParse(fmt.Sprintf("88.118.1001/N-%04d", i)), Values: brand})
+		}
+		res, err := reg.Write(context.Background(), record.Identity{Operator: true}, ws)
+		must(t, err)
+		for _, x := range res {
+			must(t, x.Err)
+		}
+		waitUntil(2, 0, 30)
+		if got := p.rows(t, "T8"); !strings.Contains(got, `"dailyRegister":1500,"totalRegister":1500`) {
+			t.Errorf("T8: %s", got)
+		}
+		got := p.rows(t, "T9")
+		if strings.Count(got, `"op":1`) != 1500 || strings.Count(got, `"brand":"符"`) != 1500 || strings.Contains(got, "secret") {
+			t.Errorf("T9 has %d lines, the first %.300s", strings.Count(got, "\n")+1, got)
+		}
+		stop()
 	})
 }
 
