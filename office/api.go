@@ -94,7 +94,7 @@ type NewApplication struct {
 
 // Reason is the body of what is done to an application.
 type Reason struct {
-	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"Why (理由); refusing, suspending and revoking need it"`
+	Reason string   `json:"reason,omitempty" maxLength:"500" doc:"Why (理由); refusing, suspending and revoking need it"`
 	Accept []string `json:"accept,omitempty" maxItems:"50" doc:"Approving: the codes of the warnings that you looked at and accept"`
 	Days   int      `json:"days,omitempty" minimum:"0" maximum:"7400" doc:"Renewing: for how many days; 0 is the office's term"`
 }

@@ -45,7 +45,7 @@ type Form struct {
 	Organisation Organisation `json:"organisation" doc:"Who applies (申请单位)"`
 	Key          []byte       `json:"key" doc:"The applicant's public key (公钥), base64 of PEM, JWK or HS_PUBKEY. It becomes the prefix's key when self-hosted, its administrator's when hosted"`
 	Sites        []Site       `json:"sites,omitempty" maxItems:"10" doc:"Where its node answers (站点); needed when self-hosted, before it is approved"`
-	Note         string       `json:"note,omitempty" maxLength:"1000" doc:"To the reviewer (备注)"`
+	Note         string       `json:"note,omitempty" maxLength:"500" doc:"To the reviewer (备注)"`
 }
 
 // Site is an HS_SITE for people.

@@ -3,6 +3,7 @@ package office
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,12 +33,15 @@ func (o *Office) check(f *Form, complete bool) (trust.PublicKey, error) {
 		faults.add("kind", "choice", "this node hosts nobody; apply as self-hosted", "本节点不提供托管；请按自建申请")
 	}
 	f.Organisation.check(&faults)
-	faults.text("note", f.Note, 1000, false)
+	faults.text("note", f.Note, maxReason, false)
 	key, err := trust.ParsePublicAny(f.Key)
 	if err != nil || len(f.Key) > 8192 {
 		faults.add("key", "shape", "it is no public key: base64 of a PEM, JWK or HS_PUBKEY", "不是公钥：应为 PEM、JWK 或 HS_PUBKEY 的 base64")
 	} else {
 		f.Key = key.Data()
+	}
+	if b, err := json.Marshal(f); err != nil || len(b) > maxForm {
+		faults.add("form", "length", "it is over 128 KiB", "表单超过 128 KiB")
 	}
 	if len(f.Sites) > 10 {
 		faults.add("sites", "length", "there are more than 10", "超过 10 个")
@@ -222,10 +226,13 @@ func wrongState(v id.ID, a *Application) error {
 	return problem.New(problem.Conflict, "%s is %s; this cannot be done to it now", "%s 处于 %s 状态；当前不能执行此操作", v, a.State)
 }
 
+// maxReason is how long a reason may be, in characters.
+const maxReason = 500
+
 // reason checks the text that goes into an event.
 func reason(why string, need bool) error {
 	var f Faults
-	f.text("reason", why, 1000, need)
+	f.text("reason", why, maxReason, need)
 	if !utf8.ValidString(why) || len(f) > 0 {
 		return f
 	}
@@ -382,7 +389,7 @@ func (o *Office) Refuse(ctx context.Context, c api.Caller, v id.ID, why, ifMatch
 }
 
 func notice(list []Notice, at time.Time, en, zh string) []Notice {
-	if len(list) >= 100 {
+	if len(list) >= 50 {
 		list = list[1:]
 	}
 	return append(list, Notice{at.UTC().Truncate(time.Millisecond), en, zh})

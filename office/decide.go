@@ -118,7 +118,7 @@ func (o *Office) perform(ctx context.Context, v id.ID) error {
 	default:
 		err = problem.New(problem.Unsupported, "%s waits for %q, which this version of the program does not know; use the one that wrote it", "%s 待执行 %q，本版本程序不支持；请使用写入它的版本", v, a.Task.What)
 	}
-	if err != nil && ctx.Err() == nil && a.Task.Error != problem.Say(err, problem.English) {
+	if err != nil && ctx.Err() == nil && !problem.Is(err, problem.ReadOnly) && a.Task.Error != problem.Say(err, problem.English) {
 		o.cfg.Log.Warn("an application could not be finished yet", "application", v, "task", a.Task.What, "err", err)
 		_, e := o.apps.Change(ctx, o.by(a.Task), v, func(a *Application) error {
 			if a.Task == nil {
@@ -596,6 +596,7 @@ func (o *Office) Run(ctx context.Context) error {
 // round looks at every application once; open says that something is to be tried again soon.
 func (o *Office) round(ctx context.Context) (open bool) {
 	now := o.cfg.Now()
+	o.gates.restore(o) // on a site that took over from another, nobody closed them yet
 	all, _ := o.apps.Page("", o.apps.Len()+1, nil)
 	for _, p := range all {
 		if ctx.Err() != nil {
@@ -658,7 +659,7 @@ func (o *Office) remind(ctx context.Context, v id.ID) {
 			"前缀 "+a.Prefix+" 的有效期将于 "+a.Until.Format(time.DateOnly)+" 届满；请提前续期")
 		return nil
 	})
-	if err != nil {
+	if err != nil && !problem.Is(err, problem.ReadOnly) {
 		o.cfg.Log.Warn("a reminder could not be given", "application", v, "err", err)
 	}
 }
@@ -674,7 +675,7 @@ func (o *Office) expire(ctx context.Context, v id.ID) {
 	if err == nil {
 		err = o.perform(ctx, v)
 	}
-	if err != nil {
+	if err != nil && !problem.Is(err, problem.ReadOnly) {
 		o.cfg.Log.Warn("a prefix whose term is over could not be suspended yet", "application", v, "err", err)
 	}
 }

@@ -26,6 +26,16 @@ func (g *gates) close(prefix string, until time.Time) {
 	g.closed[prefix] = until
 }
 
+// shut reports whether writes under prefix are refused for good.
+func (g *gates) shut(prefix string) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.closed[prefix].Equal(forever)
+}
+
+// forever is until the move is over.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func (g *gates) open(prefix string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

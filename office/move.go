@@ -2,6 +2,7 @@ package office
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
 	"strconv"
 	"time"
@@ -40,7 +41,7 @@ type MoveRequest struct {
 	Sites  []Site `json:"sites,omitempty" maxItems:"10" doc:"To self-hosted: where its own node answers"`
 	Finish bool   `json:"finish,omitempty" doc:"To hosted: everything is copied and the old node takes no more changes; point to this one"`
 	Cancel bool   `json:"cancel,omitempty" doc:"Give up a move that did not change the delegation yet"`
-	Reason string `json:"reason,omitempty" maxLength:"1000"`
+	Reason string `json:"reason,omitempty" maxLength:"500"`
 }
 
 // Move begins, finishes or gives up a move. It is the owner's or the operator's to ask for. To self-hosted it goes on in the background
@@ -66,6 +67,8 @@ func (o *Office) Move(ctx context.Context, c api.Caller, v id.ID, m MoveRequest,
 				return problem.New(problem.Conflict, "%s is not being moved", "%s 没有正在进行的迁移", a.Prefix)
 			}
 			switch stage := t.Move.Stage; {
+			case m.Cancel && stage == stageSwitching:
+				return problem.New(problem.Conflict, "everything of %s is at the new place, and the delegation is being changed; move it back afterwards", "%s 已全部迁移，正在变更授权；请在完成后再迁回", a.Prefix)
 			case stage == stageSwitching:
 				return document.ErrNoChange
 			case m.Finish && stage != stageReceiving:
@@ -94,7 +97,7 @@ func (o *Office) Move(ctx context.Context, c api.Caller, v id.ID, m MoveRequest,
 	var sites []Site
 	switch m.To {
 	case SelfHosted:
-		if len(m.Sites) == 0 || len(m.Sites) > 10 {
+		if b, err := json.Marshal(m.Sites); err != nil || len(m.Sites) == 0 || len(m.Sites) > 10 || len(b) > maxForm/2 {
 			return p, problem.New(problem.BadValue, "say where the new node answers: 1 to 10 sites", "请给出新节点的站点：1 至 10 个")
 		}
 		primary := 0
@@ -253,10 +256,14 @@ func (o *Office) turn(ctx context.Context, v id.ID) error {
 	}
 	m, by := a.Task.Move, o.by(a.Task)
 	moved := a
+	// The holder may have rolled their key since they applied.
+	if moved.Key, err = o.holderKey(ctx, &a); err != nil {
+		return err
+	}
 	moved.Kind = m.To
 	if m.To == SelfHosted {
 		moved.Sites = m.Sites
-		o.gates.close(a.Prefix, o.cfg.Now().Add(24*time.Hour))
+		o.gates.close(a.Prefix, forever)
 	} else if err := o.cfg.Host(ctx, a.Prefix, true); err != nil {
 		return err
 	}
@@ -269,7 +276,7 @@ func (o *Office) turn(ctx context.Context, v id.ID) error {
 	}
 	now := o.cfg.Now().UTC().Truncate(time.Second)
 	return o.done(ctx, v, &a, "moved", a.State, func(a *Application) {
-		a.Kind = m.To
+		a.Kind, a.Key = m.To, moved.Key
 		if m.To == SelfHosted {
 			a.Sites = m.Sites
 		}
@@ -282,6 +289,31 @@ func (o *Office) turn(ctx context.Context, v id.ID) error {
 		a.Notices = notice(a.Notices, now, "the prefix "+a.Prefix+" is "+string(m.To)+" now; the old node may stop after "+m.Linger.Format(time.RFC3339),
 			"前缀 "+a.Prefix+" 现为"+map[Kind]string{SelfHosted: "自建", Hosted: "托管"}[m.To]+"；旧节点可在 "+m.Linger.Format(time.RFC3339)+" 之后停止应答")
 	})
+}
+
+// holderKey is the holder's key as the delegation has it now; the form's when it says none. While a move is being done again
+// after a crash, it may stand where it will be.
+func (o *Office) holderKey(ctx context.Context, a *Application) ([]byte, error) {
+	vs, err := o.stored(ctx, a.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	hosted := false
+	at := map[uint32][]byte{}
+	for i := range vs {
+		if vs[i].Type == record.TypePubKey {
+			at[vs[i].Index] = vs[i].Data
+			hosted = hosted || vs[i].Index == indexHostedKey
+		}
+	}
+	want := uint32(indexKey)
+	if hosted {
+		want = indexHostedKey
+	}
+	if k, err := trust.ParsePublic(at[want]); err == nil && (hosted || !k.Equal(o.cfg.Key.Public())) {
+		return k.Data(), nil
+	}
+	return a.Key, nil
 }
 
 // lingers reports whether this node goes on answering for a prefix that moved away.
@@ -319,10 +351,10 @@ func (g *gates) restore(o *Office) {
 	for _, p := range all {
 		a := &p.Paper
 		switch {
-		case a.lingers():
-			g.close(a.Prefix, a.LastMoved.Linger.Add(24*time.Hour))
-		case a.Task != nil && a.Task.Move != nil && a.Task.Move.Stage == stageSwitching && a.Task.Move.To == SelfHosted:
-			g.close(a.Prefix, o.cfg.Now().Add(24*time.Hour))
+		case a.lingers(), a.Task != nil && a.Task.Move != nil && a.Task.Move.Stage == stageSwitching && a.Task.Move.To == SelfHosted:
+			if !g.shut(a.Prefix) {
+				g.close(a.Prefix, forever)
+			}
 		}
 	}
 }

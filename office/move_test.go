@@ -294,6 +294,13 @@ func TestMoveHome(t *testing.T) {
 	from := &web.Client{Base: node.base, Pin: node.pin, User: ref, Key: key}
 	t.Cleanup(to.Close)
 	t.Cleanup(from.Close)
+	// The holder rolled their key since they applied; the new one is theirs at the host too.
+	rolled := newKey(t)
+	res, err := w.reg.Write(t.Context(), op, []record.Write{{Op: record.Modify, ID: id.PrefixRecord(prefix), Values: []record.Value{{Index: 300, Type: record.TypePubKey, Data: rolled.Public().Data(), Perm: record.DefaultPerm, TTL: record.TTL{Seconds: 60}}}}})
+	if err != nil || res[0].Err != nil {
+		t.Fatal(err, res)
+	}
+	to.Key = rolled
 	ask := office.MoveRequest{To: office.Hosted}
 	if _, err := w.o.Move(t.Context(), owner, p.ID, ask, ""); err != nil {
 		t.Fatal(err)
@@ -326,9 +333,18 @@ func TestMoveHome(t *testing.T) {
 			break
 		}
 	}
-	rec := w.record(prefix)
-	if k, err := trust.ParsePublic(rec[record.TypePubKey]); err != nil || rec[record.TypeCert] == nil {
-		t.Errorf("%v %v", k, err)
+	rec, err := w.reg.Resolve(t.Context(), record.Query{ID: id.PrefixRecord(prefix), PublicOnly: true, Types: []string{record.TypePubKey}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range rec.Values {
+		want := w.key.Public()
+		if v.Index == 310 {
+			want = rolled.Public()
+		}
+		if k, err := trust.ParsePublic(v.Data); err != nil || !k.Equal(want) {
+			t.Errorf("the key at %d is %v, %v", v.Index, k, err)
+		}
 	}
 	if !w.reg.Homed(prefix) {
 		t.Error("the host does not answer")

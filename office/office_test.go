@@ -3,6 +3,7 @@ package office_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -28,9 +29,11 @@ const above = "88.118"
 
 var aboveRef = record.Ref{Index: 300, Name: "0.NA/88.118"}
 
-func newKey(t testing.TB) *trust.PrivateKey {
+func newKey(t testing.TB) *trust.PrivateKey { return newKeyOf(t, trust.Ed25519) }
+
+func newKeyOf(t testing.TB, alg trust.Algorithm) *trust.PrivateKey {
 	t.Helper()
-	k, err := trust.Generate(trust.Ed25519, nil)
+	k, err := trust.Generate(alg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,6 +171,29 @@ func (w *world) client(base string, user record.Ref, key *trust.PrivateKey) *off
 	c := &office.Client{Base: base, Pin: w.key.Public().Fingerprint(), User: user, Key: key}
 	w.t.Cleanup(c.Close)
 	return c
+}
+
+// TestKinds: applicants sign with any kind of key.
+func TestKinds(t *testing.T) {
+	w := newWorld(t)
+	base := w.serve()
+	for i, alg := range []trust.Algorithm{trust.P256, trust.SM2, trust.RSA} {
+		key := newKeyOf(t, alg)
+		nobody := w.client(base, record.Ref{}, nil)
+		v, err := nobody.Apply(t.Context(), form(t, fmt.Sprintf("88.118.%d", 2001+i), i, key), key, true)
+		if err != nil {
+			t.Fatalf("%s: %v", alg, err)
+		}
+		mine := nobody.As(v.ID, key)
+		if v, err = mine.Act(t.Context(), v.ID, "submit", office.Reason{}); err != nil || v.State != office.Submitted {
+			t.Errorf("%s: %v", alg, err)
+		}
+		// Another's key proves nothing.
+		if _, _, err := nobody.As(v.ID, newKeyOf(t, trust.Ed25519)).Get(t.Context(), v.ID); !problem.Is(err, problem.AuthFailed) {
+			t.Errorf("%s: another's key: %v", alg, err)
+		}
+		mine.Close()
+	}
 }
 
 // creditCode is a unified social credit code whose check character holds.
