@@ -81,7 +81,8 @@ type Config struct {
 	Key      *trust.PrivateKey // signs sessions; with another key all sessions are over
 
 	// Origin is where people reach the node's pages: https://id.example.com. Log-in elsewhere comes back there, and
-	// passkeys are bound to its host name; empty: neither is offered.
+	// passkeys are bound to its host name; empty: neither is offered. Unless it begins with http:, as in a trial on one
+	// machine, nobody logs in over a connection without TLS.
 	Origin    string
 	Providers []Provider
 	HTTP      *http.Client // asks the providers; one with a limit of 10 s if nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/fujie-id/fujie/api"
 	"github.com/fujie-id/fujie/id"
@@ -221,7 +222,14 @@ func (a *Accounts) Register(to *api.API) {
 }
 
 func (a *Accounts) registerLogin(to *api.API) {
-	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login", Summary: "Log in with a password (登录)", Tags: []string{tagLogin},
+	private := huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+		if r, w := humago.Unwrap(ctx); a.plain(r) {
+			to.Refuse(w, r, overPlain())
+			return
+		}
+		next(ctx)
+	}}
+	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login", Middlewares: private, Summary: "Log in with a password (登录)", Tags: []string{tagLogin},
 		Description: "Answers a token for a day, or, when the account has one-time codes and none was given, a ticket for POST /api/login/totp. After five wrong attempts the next ones have to wait, longer each time."},
 		func(ctx context.Context, in *struct {
 			Body struct {
@@ -236,7 +244,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 			}
 			return result(s), nil
 		})
-	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/totp", Summary: "Finish a log-in with a one-time code (动态口令)", Tags: []string{tagLogin}},
+	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/totp", Middlewares: private, Summary: "Finish a log-in with a one-time code (动态口令)", Tags: []string{tagLogin}},
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Ticket string `json:"ticket" maxLength:"64"`
@@ -249,7 +257,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 			}
 			return result(s), nil
 		})
-	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/ticket", Summary: "Turn the ticket of a log-in elsewhere into a token", Tags: []string{tagLogin},
+	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/ticket", Middlewares: private, Summary: "Turn the ticket of a log-in elsewhere into a token", Tags: []string{tagLogin},
 		Description: "A log-in at a provider that was begun with ?return=/path ends there with ?ticket=…, good once within a minute."},
 		func(ctx context.Context, in *struct {
 			Body struct {
@@ -273,7 +281,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 			}
 			return nil, a.Logout(ctx, token, in.Everywhere)
 		})
-	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/invitations/accept", Summary: "Set a password with an invitation (邀请)", Tags: []string{tagLogin}, DefaultStatus: http.StatusNoContent},
+	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/invitations/accept", Middlewares: private, Summary: "Set a password with an invitation (邀请)", Tags: []string{tagLogin}, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
 			Body struct {
 				User       string `json:"user" maxLength:"512"`
@@ -304,7 +312,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 			}
 			return &api.Body[Ceremony]{Body: Ceremony{ticket, options}}, nil
 		})
-	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/passkey", Summary: "Log in with a passkey", Tags: []string{tagLogin}},
+	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/passkey", Middlewares: private, Summary: "Log in with a passkey", Tags: []string{tagLogin}},
 		func(ctx context.Context, in *struct{ Body CeremonyAnswer }) (*api.Body[LoginResult], error) {
 			answer, err := json.Marshal(in.Body.Answer)
 			if err != nil {
@@ -317,6 +325,10 @@ func (a *Accounts) registerLogin(to *api.API) {
 			return result(Step{Session: s}), nil
 		})
 	to.Mux.HandleFunc("GET /api/login/oidc/{provider}", func(w http.ResponseWriter, r *http.Request) {
+		if a.plain(r) {
+			to.Refuse(w, r, overPlain())
+			return
+		}
 		address, cookie, err := a.Leave(r.Context(), r.PathValue("provider"), r.URL.Query().Get("return"), id.ID{})
 		if err != nil {
 			to.Refuse(w, r, err)
@@ -326,6 +338,10 @@ func (a *Accounts) registerLogin(to *api.API) {
 		http.Redirect(w, r, address, http.StatusSeeOther)
 	})
 	to.Mux.HandleFunc("GET /api/login/oidc/{provider}/callback", func(w http.ResponseWriter, r *http.Request) {
+		if a.plain(r) {
+			to.Refuse(w, r, overPlain())
+			return
+		}
 		c, err := r.Cookie(cookieName)
 		if err != nil {
 			c = &http.Cookie{}
@@ -352,6 +368,15 @@ func (a *Accounts) registerLogin(to *api.API) {
 		u.RawQuery = q.Encode()
 		http.Redirect(w, r, u.String(), http.StatusSeeOther)
 	})
+}
+
+// plain reports whether everybody on the way can read the request, at a node that people reach by HTTPS.
+func (a *Accounts) plain(r *http.Request) bool {
+	return r.TLS == nil && !strings.HasPrefix(a.cfg.Origin, "http:")
+}
+
+func overPlain() error {
+	return problem.New(problem.NeedAuth, "log in over HTTPS; the same port takes it", "请通过 HTTPS 登录；同一端口即可")
 }
 
 const cookieName = "fujie-login"

@@ -517,6 +517,22 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// TestPlain: no password goes over a connection that others read.
+func TestPlain(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Origin = "https://id.example.com" })
+	w.want(201, "POST", "/api/users", "node", m{"name": "wang", "password": goodPassword}, nil)
+	for _, path := range []string{"/api/login", "/api/login/totp", "/api/login/ticket", "/api/invitations/accept", "/api/login/passkey"} {
+		var p api.Problem
+		in := m{"user": "wang", "password": goodPassword, "ticket": "x", "code": "1", "invitation": "x", "answer": m{}}
+		if s := w.call("POST", path, "", in, &p); s != 401 || !strings.Contains(p.Detail, "HTTPS") {
+			t.Errorf("%s: %d %s", path, s, p.Detail)
+		}
+	}
+	for _, path := range []string{"/api/login/oidc/corp", "/api/login/oidc/corp/callback"} {
+		w.want(401, "GET", path, "", nil, nil)
+	}
+}
+
 // TestMoved: accounts of a prefix that is no longer hosted here are no longer ours.
 func TestMoved(t *testing.T) {
 	homes := []string{"88.118.1001"}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -192,6 +193,7 @@ func here(ctx context.Context, file string) (exchange, func(), error) {
 			return 0, nil, err
 		}
 		r.Header.Set("Content-Type", "application/json")
+		r.TLS = &tls.ConnectionState{} // it never leaves this process
 		w := &answerWriter{head: http.Header{}, status: http.StatusOK}
 		h.ServeHTTP(w, r)
 		return w.status, w.body.Bytes(), nil
