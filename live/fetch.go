@@ -236,9 +236,15 @@ func (l *lane) fetch(r *Resolver, u *rule, parts map[string]string) (row, error)
 	got, err := l.breaker.Execute(func() (row, error) {
 		done := make(chan outcome, 1)
 		l.busy.Go(func() {
-			defer func() { <-l.slots }()
-			got, err := u.ask(ctx, parts)
-			done <- outcome{got, err}
+			var o outcome
+			defer func() {
+				if p := recover(); p != nil {
+					o.err = fmt.Errorf("its driver ran into a fault: %v", p)
+				}
+				<-l.slots
+				done <- o
+			}()
+			o.row, o.err = u.ask(ctx, parts)
 		})
 		select {
 		case o := <-done:

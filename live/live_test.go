@@ -435,6 +435,16 @@ func TestCrowd(t *testing.T) {
 	})
 }
 
+// TestPanic: a driver that runs into a fault takes nobody along.
+func TestPanic(t *testing.T) {
+	p := &plant{}
+	p.set(func(*http.Request) (int, string) { panic("nil map") })
+	r, book := open(t, live.Config{Next: registered(t), Transport: p, Declaration: machine(nil)})
+	if _, err := query(r, record.Query{ID: m2, PublicOnly: true}); !problem.Is(err, problem.Unreachable) || !strings.Contains(book.String(), "nil map") {
+		t.Errorf("%v\n%s", err, book)
+	}
+}
+
 func TestPartial(t *testing.T) {
 	p := &plant{}
 	p.set(says(503, ""))

@@ -96,6 +96,7 @@ type Meter struct {
 	asked    uint64
 	flushed  time.Time
 	lastSeen time.Time
+	left     backlog
 
 	probing probing
 }
@@ -318,56 +319,107 @@ type delegation struct {
 var delegations = table.Table[delegation]{Name: "meter.delegations", Key: func(d delegation) []byte { return []byte(d.Prefix) }}
 
 // maxSources are kept of one prefix and day; the others are counted together.
-const maxSources = 2000
+const maxSources = 1000
 
-// flush writes down what was counted since the last flush.
+// backlog is what was counted and is not written down yet.
+type backlog struct {
+	taken
+	day   string
+	up    float64
+	qps   float64
+	qpsAt uint32
+	some  bool
+}
+
+// flushAtOnce is how many prefixes are written in one batch.
+const flushAtOnce = 200
+
+// flush writes down what was counted since the last flush. What cannot be written now is kept for the next one.
 func (m *Meter) flush(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rec.SetPrefixes(m.cfg.Homed())
 	now := m.cfg.Now()
-	day := dayOf(m.flushed)
 	got := m.rec.take()
 	m.qpsMu.Lock()
 	qps, at := m.qps, m.qpsAt
 	m.qps, m.asked = 0, m.rec.requests()
 	m.qpsMu.Unlock()
-	up := min(now.Sub(m.flushed).Seconds(), 2*time.Minute.Seconds()) // a clock that jumped is no uptime
+	b := &m.left
+	if !b.some {
+		*b = backlog{day: dayOf(m.flushed), some: true}
+		b.Prefixes = map[string]*Asked{}
+	}
+	b.up += max(0, min(now.Sub(m.flushed).Seconds(), 2*time.Minute.Seconds())) // a clock that jumped is no uptime
 	m.flushed = now
+	b.Resolve.merge(got.Resolve)
+	b.Register.merge(got.Register)
+	b.Others += got.Others
+	if qps > b.qps {
+		b.qps, b.qpsAt = qps, at
+	}
+	for name, a := range got.Prefixes {
+		if b.Prefixes[name] == nil {
+			b.Prefixes[name] = &Asked{}
+		}
+		b.Others += a.addTo(b.Prefixes[name], maxSources)
+	}
 
 	c := m.change(ctx)
-	whole, err := c.day(day, "")
+	whole, err := c.day(b.day, "")
 	if err != nil {
 		return err
 	}
-	whole.Resolve.merge(got.Resolve)
-	whole.Register.merge(got.Register)
-	whole.UpSeconds += max(0, up)
-	whole.Others += got.Others
-	if qps > whole.MaxQPS {
-		whole.MaxQPS, whole.MaxQPSAt = qps, at
+	whole.Resolve.merge(b.Resolve)
+	whole.Register.merge(b.Register)
+	whole.UpSeconds += b.up
+	whole.Others += b.Others
+	if b.qps > whole.MaxQPS {
+		whole.MaxQPS, whole.MaxQPSAt = b.qps, b.qpsAt
 	}
-	for name, a := range got.Prefixes {
-		d := whole
-		if name != "" {
-			if d, err = c.day(day, name); err != nil {
+	if a := b.Prefixes[""]; a != nil {
+		whole.Others += a.addTo(&whole.Asked, maxSources)
+	}
+	if err := c.apply(); err != nil {
+		return err
+	}
+	delete(b.Prefixes, "")
+	*b = backlog{taken: taken{Prefixes: b.Prefixes}, day: b.day, some: true}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(b.Prefixes)), flushAtOnce) {
+		c := m.change(ctx)
+		for _, name := range chunk {
+			d, err := c.day(b.day, name)
+			if err != nil {
 				return err
 			}
+			d.Others += b.Prefixes[name].addTo(&d.Asked, maxSources)
 		}
-		d.Requests += a.Requests
-		d.Successes += a.Successes
-		for ip, n := range a.Sources {
-			if d.Sources == nil {
-				d.Sources = map[string]uint64{}
-			}
-			if _, known := d.Sources[ip]; !known && len(d.Sources) >= maxSources {
-				d.Others += n
-				continue
-			}
-			d.Sources[ip] += n
+		if err := c.apply(); err != nil {
+			return err
+		}
+		for _, name := range chunk {
+			delete(b.Prefixes, name)
 		}
 	}
-	return c.apply()
+	b.some = false
+	return nil
+}
+
+// addTo adds a to into, of whose sources there are at most limit; it returns how many questions came from the others.
+func (a *Asked) addTo(into *Asked, limit int) (others uint64) {
+	into.Requests += a.Requests
+	into.Successes += a.Successes
+	for ip, n := range a.Sources {
+		if into.Sources == nil {
+			into.Sources = map[string]uint64{}
+		}
+		if _, known := into.Sources[ip]; !known && len(into.Sources) >= limit {
+			others += n
+			continue
+		}
+		into.Sources[ip] += n
+	}
+	return others
 }
 
 const cursorFeed = "feed"

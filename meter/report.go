@@ -345,11 +345,21 @@ func (m *Meter) ownStats(c *change, day string) (Row, error) {
 	return row, err
 }
 
-// delegated is how many prefixes below were there at the end of day, by what the Feed said of it.
+// delegated is how many prefixes right below were there at the end of day: those that are there now, without what came and
+// went since.
 func (m *Meter) delegated(ctx context.Context, day string) (n int64, err error) {
-	err = days.Range(ctx, m.cfg.Store, store.Span{To: []byte(day + "!")}, func(d Day) error {
+	err = delegations.Range(ctx, m.cfg.Store, store.Span{}, func(d delegation) error {
+		if id.ParentPrefix(d.Prefix) == m.cfg.Prefix {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = days.Range(ctx, m.cfg.Store, store.Span{From: []byte(day + "!")}, func(d Day) error {
 		if d.Prefix == m.cfg.Prefix {
-			n += d.Delegated - d.Revoked
+			n -= d.Delegated - d.Revoked
 		}
 		return nil
 	})
