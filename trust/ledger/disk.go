@@ -73,17 +73,15 @@ func diskProblem(err error, what string) error {
 	return problem.Wrap(err, kind, "the ledger cannot use %s: check the folder's rights and free space", "账本无法使用 %s：请检查目录权限与剩余空间", what)
 }
 
-// file is the n-th file of the column, made if make says so; nil if there is none.
-func (c *column) file(n int64, make_ bool) (*os.File, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// file is the n-th file of the column, made if create says so; nil if there is none. c.mu is held.
+func (c *column) file(n int64, create bool) (*os.File, error) {
 	if f := c.files[n]; f != nil {
 		return f, nil
 	}
 	name := filepath.Join(c.dir, fmt.Sprintf("%08d", n))
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		if !make_ {
+		if !create {
 			return nil, nil
 		}
 		if err = os.MkdirAll(c.dir, 0o755); err == nil {
@@ -91,7 +89,7 @@ func (c *column) file(n int64, make_ bool) (*os.File, error) {
 		}
 		c.made = true
 	}
-	if errors.Is(err, fs.ErrPermission) && !make_ { // an auditor reads only
+	if errors.Is(err, fs.ErrPermission) && !create { // an auditor reads only
 		f, err = os.Open(name)
 	}
 	if err != nil {
@@ -100,16 +98,15 @@ func (c *column) file(n int64, make_ bool) (*os.File, error) {
 	if c.files == nil {
 		c.files, c.dirty = map[int64]*os.File{}, map[int64]bool{}
 	}
+	c.trim()
 	c.files[n] = f
 	return f, nil
 }
 
 // trim closes files when too many are open. A reader that finds its file closed opens it again.
 func (c *column) trim() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for n, f := range c.files {
-		if len(c.files) <= maxFiles || c.held > 0 {
+		if len(c.files) < maxFiles || c.held > 0 { // one more is about to be opened
 			return
 		}
 		if !c.dirty[n] {
@@ -120,23 +117,25 @@ func (c *column) trim() {
 }
 
 func (c *column) write(n, at int64, b []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	f, err := c.file(n, true)
 	if err != nil {
 		return err
 	}
+	c.dirty[n] = true
 	if _, err := f.WriteAt(b, at); err != nil {
 		return diskProblem(err, f.Name())
 	}
-	c.mu.Lock()
-	c.dirty[n] = true
-	c.mu.Unlock()
 	return nil
 }
 
-// read is up to max bytes; fewer where the file ends.
+// read is up to limit bytes; fewer where the file ends.
 func (c *column) read(n, at int64, limit int) ([]byte, error) {
 	for {
+		c.mu.Lock()
 		f, err := c.file(n, false)
+		c.mu.Unlock()
 		if f == nil || err != nil {
 			return nil, err
 		}
@@ -166,6 +165,7 @@ func (c *column) sync() error {
 	defer func() {
 		c.mu.Lock()
 		c.held--
+		c.trim()
 		c.mu.Unlock()
 	}()
 	for _, f := range files {
@@ -245,7 +245,6 @@ func (d *disk) flush() error {
 		}
 		d.at += int64(len(p.entries))
 		p.entries = p.entries[:0]
-		d.entries.trim()
 	}
 	if n := int64(len(p.offsets) / 8); n > 0 {
 		if err := splitWrite(&d.offsets, p.tile, 8, p.offsets); err != nil {
@@ -265,7 +264,6 @@ func (d *disk) flush() error {
 		}
 		p.first[l] += n
 		p.hashes[l] = p.hashes[l][:0]
-		c.trim()
 	}
 	return nil
 }

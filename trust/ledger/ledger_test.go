@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 
@@ -364,6 +366,7 @@ func TestGaps(t *testing.T) {
 
 // TestRun follows a source while it grows, and publishes the last entries when it ends.
 func TestRun(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	src := newList(3)
 	l := begin(t, Config{Source: src, Interval: time.Millisecond, ID: idOf})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -384,6 +387,71 @@ func TestRun(t *testing.T) {
 	}
 	if l.Published().Size != int64(len(src.all)) {
 		t.Fatal(l.Published())
+	}
+}
+
+// TestInterval: however often entries come, a checkpoint comes at most once a second, and none waits longer.
+func TestInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newList(1)
+		l := begin(t, Config{Source: src})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		sizes := map[int64]bool{}
+		for range 100 {
+			time.Sleep(100 * time.Millisecond) // of the bubble's own time
+			synctest.Wait()
+			if p := l.Published().Size; p < l.Size()-10 {
+				t.Fatalf("%d of %d entries are published", p, l.Size())
+			}
+			sizes[l.Published().Size] = true
+			src.grow(1)
+		}
+		if n := len(sizes); n < 9 || n > 12 {
+			t.Errorf("%d checkpoints in ten seconds", n)
+		}
+		cancel()
+		<-done
+		if l.Published().Size != l.Size() {
+			t.Error("the last entries were not published")
+		}
+	})
+}
+
+// TestManyFiles: a log of many files keeps few of them open, and reads and writes all of them all the same.
+func TestManyFiles(t *testing.T) {
+	c := &column{dir: t.TempDir()}
+	defer c.close()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range int64(300) {
+				if err := c.write(i, int64(g), []byte{byte(i)}); err != nil {
+					t.Error(err)
+				}
+				if i%50 == 0 {
+					if err := c.sync(); err != nil {
+						t.Error(err)
+					}
+				}
+				if b, err := c.read(i/2, int64(g), 1); err != nil || len(b) != 1 || b[0] != byte(i/2) {
+					t.Error(i, b, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := c.sync(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(300) {
+		if b, err := c.read(i, 0, 10); err != nil || len(b) != 4 {
+			t.Fatal(i, b, err)
+		}
+	}
+	if n := len(c.files); n > maxFiles {
+		t.Errorf("%d files are open", n)
 	}
 }
 
