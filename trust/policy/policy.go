@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -129,15 +130,19 @@ type Paper struct {
 type world struct {
 	prefixes map[string]*rulings // by folded prefix
 
-	mu      sync.RWMutex
+	mu      sync.Mutex
 	classes map[string]*learned // by folded template
+	// open is the templates that say nothing but public, as records spell them; it is replaced as a whole.
+	open atomic.Pointer[map[string]struct{}]
 }
 
 type learned struct {
 	class Class
 	known bool
-	open  bool
 }
+
+// maxLearned is how many templates are remembered.
+const maxLearned = 10_000
 
 type rulings struct {
 	of  map[string][]*compiled // by folded template
@@ -226,6 +231,7 @@ func (p *Policy) rebuild() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := &world{prefixes: map[string]*rulings{}, classes: map[string]*learned{}}
+	w.open.Store(&map[string]struct{}{})
 	for name, x := range p.places {
 		papers, _ := x.policies.Page("", x.policies.Len()+1, nil)
 		if len(papers) == 0 {
@@ -299,82 +305,69 @@ func (p *Policy) Free(prefix, _, block []byte) bool {
 	if w == nil || len(block) < 4 {
 		return false
 	}
-	r := w.prefixes[string(prefix)]
-	if r != nil && (r.bad || len(r.all) > 0) {
-		return false
+	var r *rulings
+	if len(w.prefixes) > 0 {
+		if r = w.prefixes[string(prefix)]; r != nil && (r.bad || len(r.all) > 0) {
+			return false
+		}
 	}
 	var template []byte
 	for b := block[4:]; len(b) > 0; {
-		size, index, typ, data := peek(b)
-		if size == 0 {
+		// u32 index, 10 bytes, u32 length and type, u32 length and data, u32 references
+		if len(b) < 26 {
 			return false
 		}
-		switch {
-		case index >= IndexGrant && index <= lastGrant, index == indexPaper && bytes.HasPrefix(typ, []byte("FUJIE.")):
+		typ := uint64(binary.BigEndian.Uint32(b[14:]))
+		if typ > uint64(len(b)-26) {
 			return false
-		case index == record.IndexTemplateID && string(typ) == record.TypeTemplateID:
-			template = data
 		}
-		b = b[size:]
+		at := 18 + typ
+		data := uint64(binary.BigEndian.Uint32(b[at:]))
+		if data > uint64(len(b))-at-8 {
+			return false
+		}
+		switch index := binary.BigEndian.Uint32(b); {
+		case index > lastGrant, index > record.IndexTemplateID && index < IndexGrant:
+		case index >= IndexGrant:
+			return false
+		case index == record.IndexTemplateID:
+			if string(b[18:at]) == record.TypeTemplateID {
+				template = b[at+4 : at+4+data]
+			}
+		case index == indexPaper && bytes.HasPrefix(b[18:at], []byte("FUJIE.")):
+			return false
+		}
+		at += 4 + data
+		refs := binary.BigEndian.Uint32(b[at:])
+		b = b[at+4:]
+		for ; refs > 0; refs-- {
+			if len(b) < 8 {
+				return false
+			}
+			name := uint64(binary.BigEndian.Uint32(b))
+			if name > uint64(len(b)-8) {
+				return false
+			}
+			b = b[8+name:]
+		}
 	}
 	if template == nil {
 		return true
 	}
-	if len(template) > 256 {
-		return false
-	}
-	var buf [256]byte
-	name := handle.AppendFold(buf[:0], template)
-	if r != nil && len(r.of[string(name)]) > 0 {
-		return false
-	}
-	w.mu.RLock()
-	l := w.classes[string(name)]
-	w.mu.RUnlock()
-	return l != nil && l.open
-}
-
-// peek takes the value that b begins with apart as far as it matters; size 0 when it is cut short.
-func peek(b []byte) (size int, index uint32, typ, data []byte) {
-	const head = 14
-	if len(b) < head+12 {
-		return 0, 0, nil, nil
-	}
-	index = binary.BigEndian.Uint32(b)
-	at := head
-	take := func() []byte {
-		if at < 0 || at+4 > len(b) {
-			at = -1
-			return nil
+	if r != nil && len(r.of) > 0 {
+		var buf [256]byte
+		if len(template) > len(buf) || len(r.of[string(handle.AppendFold(buf[:0], template))]) > 0 {
+			return false
 		}
-		n := int(binary.BigEndian.Uint32(b[at:]))
-		if n > len(b)-at-4 {
-			at = -1
-			return nil
-		}
-		s := b[at+4 : at+4+n]
-		at += 4 + n
-		return s
 	}
-	typ, data = take(), take()
-	if at < 0 || at+4 > len(b) {
-		return 0, 0, nil, nil
-	}
-	refs := binary.BigEndian.Uint32(b[at:])
-	at += 4
-	for range refs {
-		take()
-		if at < 0 || at+4 > len(b) {
-			return 0, 0, nil, nil
-		}
-		at += 4
-	}
-	return at, index, typ, data
+	_, open := (*w.open.Load())[string(template)]
+	return open
 }
 
 // book collects every rule about a record.
 func (p *Policy) book(ctx context.Context, rec id.ID, values []record.Value) (b *book, template string, paper bool) {
 	b = &book{}
+	spelled := ""
 	name := rec.String()
 	prefix, _, _ := cut(name)
 	w := p.world.Load()
@@ -394,7 +387,8 @@ func (p *Policy) book(ctx context.Context, rec id.ID, values []record.Value) (b 
 			}
 			b.put(c, identifierItem, identifier)
 		case v.Index == record.IndexTemplateID && v.Type == record.TypeTemplateID:
-			template = handle.Fold(string(v.Data))
+			spelled = string(v.Data)
+			template = handle.Fold(spelled)
 		case v.Index == indexPaper && strings.HasPrefix(v.Type, "FUJIE."):
 			paper = true
 		}
@@ -411,31 +405,43 @@ func (p *Policy) book(ctx context.Context, rec id.ID, values []record.Value) (b 
 		}
 	}
 	if template != "" && p.cfg.Classes != nil {
-		l := w.learn(ctx, p.cfg.Classes, template)
+		l := w.learn(ctx, p.cfg.Classes, template, spelled)
 		b.class, b.known = l.class, l.known
 	}
 	return b, template, paper
 }
 
-func (w *world) learn(ctx context.Context, classes Classes, template string) *learned {
-	w.mu.RLock()
-	l := w.classes[template]
-	w.mu.RUnlock()
-	if l != nil {
-		return l
-	}
-	l = &learned{}
-	l.class, l.known = classes.Class(ctx, template)
-	l.open = l.known && l.class.open()
-	if !l.known { // perhaps it comes
-		return l
-	}
+// learn is what a template says; spelled is its name as the record has it.
+func (w *world) learn(ctx context.Context, classes Classes, template, spelled string) *learned {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.classes) >= 10_000 {
-		clear(w.classes)
+	l := w.classes[template]
+	w.mu.Unlock()
+	if l == nil {
+		l = &learned{}
+		if l.class, l.known = classes.Class(ctx, template); !l.known {
+			return l // perhaps it comes
+		}
+		w.mu.Lock()
+		if len(w.classes) >= maxLearned {
+			clear(w.classes)
+		}
+		w.classes[template] = l
+		w.mu.Unlock()
 	}
-	w.classes[template] = l
+	if !l.class.open() {
+		return l
+	}
+	if _, known := (*w.open.Load())[spelled]; !known {
+		w.mu.Lock()
+		old := *w.open.Load()
+		open := make(map[string]struct{}, len(old)+1)
+		if len(old) < maxLearned {
+			maps.Copy(open, old)
+		}
+		open[spelled] = struct{}{}
+		w.open.Store(&open)
+		w.mu.Unlock()
+	}
 	return l
 }
 
