@@ -311,6 +311,21 @@ func (c *change) apply() error {
 	return err
 }
 
+// applyOnce is apply for what must not be added twice: when the store cannot say whether it was done, it is looked up.
+func (c *change) applyOnce() error {
+	var n uint64
+	if err := c.mark("flush", func(k *mark) { k.Seq++; n = k.Seq }); err != nil {
+		return err
+	}
+	err := c.apply()
+	if errors.Is(err, store.ErrUncertain) {
+		if at, again := marks.Load(c.ctx, c.m.cfg.Store, []byte("flush")); again == nil && at.Value.Seq == n {
+			return nil
+		}
+	}
+	return err
+}
+
 // delegation is a prefix record that is there, so that one written anew is not counted again.
 type delegation struct {
 	Prefix string `json:"prefix"`
@@ -380,7 +395,7 @@ func (m *Meter) flush(ctx context.Context) error {
 	if a := b.Prefixes[""]; a != nil {
 		whole.Others += a.addTo(&whole.Asked, maxSources)
 	}
-	if err := c.apply(); err != nil {
+	if err := c.applyOnce(); err != nil {
 		return err
 	}
 	delete(b.Prefixes, "")
@@ -394,7 +409,7 @@ func (m *Meter) flush(ctx context.Context) error {
 			}
 			d.Others += b.Prefixes[name].addTo(&d.Asked, maxSources)
 		}
-		if err := c.apply(); err != nil {
+		if err := c.applyOnce(); err != nil {
 			return err
 		}
 		for _, name := range chunk {

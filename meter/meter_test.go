@@ -275,6 +275,53 @@ func TestDay(t *testing.T) {
 	})
 }
 
+// TestStoreFaults: a full disk, and writes of which nobody knows whether they were done, neither lose a count nor make one
+// count twice.
+func TestStoreFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		p := newPair(t, nil)
+		p.cfg.Store, p.cfg.Parent = st, ""
+		p.open(t)
+		stop := p.run(t)
+		count := func(n int) {
+			for range n {
+				p.down.Recorder().ResolvedName("88.118.1001/A", netip.Addr{}, time.Millisecond, true)
+				p.down.Recorder().ResolvedName("88.118.7/A", netip.Addr{}, time.Millisecond, true)
+			}
+		}
+		expect := func(what string, n uint64) {
+			t.Helper()
+			time.Sleep(61 * time.Second)
+			synctest.Wait()
+			if got, err := p.down.Today(context.Background()); err != nil || got.Requests != 2*n {
+				t.Errorf("%s: %d, want %d, %v", what, got.Requests, 2*n, err)
+			}
+		}
+		count(10)
+		expect("at first", 10)
+		st.Faults().Full(true)
+		count(5)
+		expect("while the disk is full", 10)
+		count(5)
+		time.Sleep(time.Minute)
+		st.Faults().Full(false)
+		expect("with room again", 20)
+		count(3)
+		st.Faults().Doubt(true)
+		expect("after a write that was done", 23)
+		count(3)
+		st.Faults().Doubt(false)
+		time.Sleep(time.Minute)
+		expect("after one that was not", 26)
+		stop()
+		m, _, err := p.down.Month(context.Background(), "2000-01")
+		if err != nil || m.Requests != 52 {
+			t.Errorf("in the month: %+v, %v", m, err)
+		}
+	})
+}
+
 // TestPapers: what changed is told when it is due, and nothing twice.
 func TestPapers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
