@@ -583,12 +583,16 @@ func (o *Office) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-o.wake:
 			t.Stop()
+			wait = 0
 		case <-t.C:
 		}
-		if o.round(ctx) {
-			wait = min(max(2*wait, 250*time.Millisecond), 30*time.Second)
-		} else {
+		switch open := o.round(ctx); {
+		case !open:
 			wait = time.Minute
+		case wait >= time.Minute:
+			wait = 250 * time.Millisecond
+		default:
+			wait = min(max(2*wait, 250*time.Millisecond), 30*time.Second)
 		}
 	}
 }
@@ -608,16 +612,11 @@ func (o *Office) round(ctx context.Context) (open bool) {
 			// Its owner copies, and says when.
 		case a.Task != nil && a.Task.What == "move":
 			// It may take long; the others do not wait for it.
-			o.moves.Go(func() {
-				if err := o.perform(ctx, p.ID); err == nil {
-					o.nudge()
-				}
-			})
+			o.moves.Go(func() { o.perform(ctx, p.ID) })
 			open = true
 		case a.Task != nil:
-			if o.perform(ctx, p.ID) != nil {
-				open = true
-			}
+			o.perform(ctx, p.ID) // and if that went well, the next round measures
+			open = true
 		case a.lingers() && !now.Before(a.LastMoved.Linger):
 			if o.leave(ctx, p.ID) != nil {
 				open = true
