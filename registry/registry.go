@@ -68,7 +68,8 @@ type Registry struct {
 	hot      *hot
 	keys     atomic.Pointer[keyring]
 	mayWrite atomic.Bool
-	quick    Quick // the Governor, if it is one
+	writing  sync.RWMutex // held, shared, by writes under way
+	quick    Quick        // the Governor, if it is one
 
 	homesMu sync.RWMutex
 	homes   map[string]struct{}
@@ -159,7 +160,16 @@ func (r *Registry) readHomes(ctx context.Context) error {
 }
 
 // SetReadOnly says whether Write is refused. A mirror that takes over is switched to false.
-func (r *Registry) SetReadOnly(on bool) { r.mayWrite.Store(!on) }
+// When it returns from being switched to true, no write is under way any more: the last change stays the last but for
+// what Copy brings.
+func (r *Registry) SetReadOnly(on bool) {
+	r.mayWrite.Store(!on)
+	if on {
+		r.writing.Lock()
+		//lint:ignore SA2001 those that were let in before have ended.
+		r.writing.Unlock()
+	}
+}
 
 // homed reports whether this node answers for the prefix, which is folded.
 func homed[T string | []byte](r *Registry, prefix T) bool {

@@ -76,6 +76,8 @@ type prepared struct {
 
 // Write is record.Registrar's.
 func (r *Registry) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
+	r.writing.RLock()
+	defer r.writing.RUnlock()
 	if !r.mayWrite.Load() {
 		return nil, problem.New(problem.ReadOnly, "this node only copies another one: write to the primary", "本节点为镜像，只读：请向主节点写入")
 	}

@@ -202,7 +202,7 @@ func TestCampaign(t *testing.T) {
 	var ws walls
 	names := []string{"beijing", "wuhan", "guiyang"}
 	w := newWorld(t, names, func(c *site.Config) {
-		c.Interval, c.Patience = 60*time.Millisecond, 400*time.Millisecond
+		c.Interval, c.Patience = 60*time.Millisecond, 2*time.Second
 		c.Dial = func(p site.Peer) site.Door {
 			return walled{site.Dial(user, c.Key, p), &ws, c.Name, p.Name}
 		}

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -211,19 +212,22 @@ func (s *Site) fetch(ctx context.Context, from *other, mine []Step, v Vote) ([]S
 		if err != nil {
 			return nil, problem.Wrap(err, problem.KindOf(err), "what only %s holds cannot be fetched", "无法取得仅 %s 持有的内容", from.Name)
 		}
-		if err := s.cfg.Registry.Copy(ctx, noteName+" fetch", es, []byte{1}); err != nil {
-			return nil, err
+		// Not a change more than the voter counted, or this site's numbers would say too much.
+		if i := slices.IndexFunc(es, func(e record.Entry) bool { return e.Seq > v.Last }); i >= 0 {
+			es = es[:i]
 		}
 		if len(es) == 0 || es[len(es)-1].Seq <= after {
 			break
 		}
+		if err := s.cfg.Registry.Copy(ctx, noteName+" fetch", es, []byte{1}); err != nil {
+			return nil, err
+		}
 		after = es[len(es)-1].Seq
 	}
 	s.cfg.Log.Info("fetched what another site held", "from", from.Name, "changes", v.Last-p.from)
-	// What is held now is what the voter held.
-	trail := append([]Step{}, v.Trail...)
-	trail[len(trail)-1] = Step{Term: theirs.Term, Seq: theirs.Seq, Mark: theirs.Mark, Loose: theirs.Loose || end(mine).Loose}
-	return trail, nil
+	// What is held now is what the voter held. Of terms before, this site's own numbers hold.
+	trail := slices.DeleteFunc(slices.Clone(mine), func(t Step) bool { return t.Term >= theirs.Term })
+	return append(trail, Step{Term: theirs.Term, Seq: theirs.Seq, Mark: theirs.Mark, Loose: theirs.Loose || end(mine).Loose}), nil
 }
 
 // lead tells another site who the primary is.

@@ -39,15 +39,12 @@ type judge struct {
 	clock        func() time.Time
 	neighbours   []*neighbour
 
-	mu        sync.Mutex
-	target    string
-	term      uint64
-	results   [2][]bool // resolution, registration: whether it worked, the latest last
-	at        time.Time
-	cause     string
-	metSince  time.Time
-	inFlight  int
-	judgement Judgement
+	mu      sync.Mutex
+	target  string
+	term    uint64
+	results [2][]bool // resolution, registration: whether it worked, the latest last
+	at      time.Time
+	cause   string
 }
 
 type neighbour struct {
@@ -78,7 +75,7 @@ func (j *judge) aim(target string, term uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.target != target || j.term != term {
-		j.target, j.term, j.results, j.cause, j.metSince = target, term, [2][]bool{}, "", time.Time{}
+		j.target, j.term, j.results, j.cause = target, term, [2][]bool{}, ""
 	}
 }
 

@@ -48,7 +48,7 @@ type Keeper interface {
 	Entry(ctx context.Context, v id.ID) (record.Entry, error)
 	// Homed reports whether the prefix is answered for.
 	Homed(prefix string) bool
-	// SetReadOnly says whether writes are refused.
+	// SetReadOnly says whether writes are refused. When it returns from being switched to true, none is under way.
 	SetReadOnly(on bool)
 }
 

@@ -57,15 +57,11 @@ func TestTail(t *testing.T) {
 	ctx := context.Background()
 	c := beijing.client()
 	defer c.Close()
-	if err := write(ctx, c, record.Write{Op: record.Home, ID: id.PrefixRecord(prefix)}); err != nil {
-		t.Fatal(err)
-	}
+	w.must(c, record.Write{Op: record.Home, ID: id.PrefixRecord(prefix)})
 	var acked []string
 	for i := range 20 {
 		name := fmt.Sprintf("88/A%d", i)
-		if err := write(ctx, c, put(name, "1")); err != nil {
-			t.Fatal(err)
-		}
+		w.must(c, put(name, "1"))
 		acked = append(acked, name)
 	}
 	// What the primary alone holds: written past the sites.
@@ -140,9 +136,7 @@ func TestTailCrash(t *testing.T) {
 	for k := 1; k <= 4; k++ {
 		w := newWorld(t, []string{"a", "b", "c"}, func(c *site.Config) { c.Interval, c.Wait = 60*time.Millisecond, 300*time.Millisecond })
 		c := w.begin()
-		if err := write(ctx, c, put("88/A", "1"), put("88/B", "1")); err != nil {
-			t.Fatal(err)
-		}
+		w.must(c, put("88/A", "1"), put("88/B", "1"))
 		w.agree("a", "b", "c")
 		a := w.sites[0]
 		w.sites[1].kill()

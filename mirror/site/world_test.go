@@ -260,7 +260,7 @@ func (w *world) place(name string) *place {
 // until waits for something to come true.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(90 * time.Second)
 	for !ok() {
 		if time.Now().After(end) {
 			t.Fatal("it did not come to this: " + what)
