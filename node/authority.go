@@ -153,7 +153,11 @@ func (n *Node) homeAll(ctx context.Context) error {
 
 // Write implements record.Registrar: the registry's, and the keys follow when a prefix comes or goes.
 func (n *Node) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
+	began := n.now()
 	res, err := n.top.Write(ctx, by, writes)
+	if n.in != nil && n.in.meter != nil && !by.Operator {
+		n.in.meter.Recorder().Registered(len(writes), n.now().Sub(began), err == nil)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/fujie-id/fujie/account"
 	"github.com/fujie-id/fujie/api"
 	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/meter"
 	"github.com/fujie-id/fujie/office"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -23,6 +24,7 @@ import (
 // institution is what stands around the registry of a node that answers for a prefix.
 type institution struct {
 	accounts *account.Accounts
+	meter    *meter.Meter
 	office   *office.Office // nil at the root, whose few delegations are written by hand
 }
 
@@ -59,10 +61,10 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := n.openOutside(); err != nil {
+		return err
+	}
 	if n.cfg.Role != Root {
-		if err := n.openOutside(); err != nil {
-			return err
-		}
 		c := office.Config{Prefix: n.cfg.Prefix, Registry: desk, Feed: n.registry, Key: n.prefixKey, Site: n.place.Load, Host: n.host, Push: n.push, Now: n.now, Log: n.log}
 		if n.outside != nil {
 			c.Check = func(ctx context.Context, prefix string) error {
@@ -80,6 +82,9 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	}
 	n.in = in
 	if err := n.openLedger(ctx); err != nil {
+		return err
+	}
+	if err := n.openMeter(); err != nil {
 		return err
 	}
 	n.goes("papers", func(ctx context.Context) error {

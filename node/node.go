@@ -290,6 +290,7 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Feed: d.feed, Secrets: d.secrets, Auth: auth,
 		Site: site, Tunnel: n.irp.Tunnel(), Certificate: cert, Name: n.cfg.Name, Log: n.log, Now: n.now,
 	}
+	n.irp.Answered, n.web.Answered = n.answered(), n.answered()
 	if n.in != nil {
 		n.web.Bearer = n.in.accounts.Bearer
 	}

@@ -98,6 +98,7 @@ func (n *Node) front() *api.API {
 	if n.in != nil {
 		n.in.accounts.Register(a)
 		n.policy.Operations(a)
+		n.in.meter.API(a)
 		if n.in.office != nil {
 			n.in.office.Register(a)
 			n.checkReachability(a)
