@@ -228,6 +228,11 @@ func TestGovernedProof(t *testing.T) {
 	if got := check(friend, 2); got != "secret price HS_SIGNATURE" {
 		t.Error(got)
 	}
+	must(t, r, admin, create("88.118.1001/B", text(1, "URL", "u"), text(IndexSignature, "secret price", "7")))
+	a, err := r.Resolve(t.Context(), record.Query{ID: id.MustParse("88.118.1001/B"), Certify: true})
+	if err != nil || len(a.Values) != 2 || a.Values[1].Index != IndexSignature {
+		t.Error("the signature's index tells of a hidden value:", a.Values, err)
+	}
 	g.off.Store(true)
 	r.Forget("88.118.1001")
 	if got := check(anybody, 1, 2); got != "URL secret price HS_SIGNATURE" {

@@ -155,7 +155,7 @@ func (r *Registry) proofFor(rec id.ID, vs []record.Value, seen []int, sigs []rec
 	if err != nil {
 		return nil, err
 	}
-	return []record.Value{{Index: free(vs, IndexSignature, IndexSignature+1), Type: record.TypeSignature, Data: data,
+	return []record.Value{{Index: free(all, IndexSignature, IndexSignature+1), Type: record.TypeSignature, Data: data,
 		TTL: record.TTL{Seconds: min(record.DefaultTTL, uint32(r.cfg.SignFor/2/time.Second))}, Perm: record.DefaultPerm}}, nil
 }
 
@@ -375,6 +375,9 @@ func (r *Registry) proof(rec id.ID, s stored, vs []record.Value, changed bool) (
 		if sig, rest, err := record.DecodeValue(b[head:]); err == nil && len(rest) == 0 {
 			return []record.Value{sig}, nil
 		}
+	}
+	if changed {
+		vs = public(vs) // the index at which the signature stands must not tell of what is hidden
 	}
 	sig, err := r.prove(key, rec, vs, now)
 	if err != nil {
