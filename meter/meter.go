@@ -535,11 +535,12 @@ func (c *change) enqueue(tableID, period string, rows []Row, gone []string) erro
 		return err
 	}
 	now := m.cfg.Now()
-	jws, err := trust.SignStatement(m.cfg.Key, Report{Table: tableID, Node: m.cfg.Prefix, To: m.cfg.Parent, Seq: seq, Period: period, Made: now.Unix(), Rows: body, Gone: gone})
+	// It is signed when it leaves, so that one that waited for long bears the key of that day.
+	r, err := json.Marshal(Report{Table: tableID, Node: m.cfg.Prefix, To: m.cfg.Parent, Seq: seq, Period: period, Made: now.Unix(), Rows: body, Gone: gone})
 	if err != nil {
 		return err
 	}
-	return c.post(Parcel{Seq: place, Table: tableID, Period: period, Rows: len(rows) + len(gone), Made: now.UTC(), Statement: string(jws)})
+	return c.post(Parcel{Seq: place, Table: tableID, Period: period, Rows: len(rows) + len(gone), Made: now.UTC(), Report: r})
 }
 
 func (c *change) post(p Parcel) error {

@@ -240,6 +240,11 @@ func TestDay(t *testing.T) {
 		waitUntil(2, 1, 0)
 		waiting, err := p.down.Outbox(context.Background(), 0, 100)
 		must(t, err)
+		stop() // its key is changed while the reports wait
+		p.key = key(t)
+		p.cfg.Key = p.key
+		p.open(t)
+		stop = p.run(t)
 		if len(waiting) != 4 || waiting[0].Tries == 0 || waiting[0].LastError == "" {
 			t.Errorf("in the outbox: %+v", waiting)
 		}
@@ -503,7 +508,13 @@ func TestForward(t *testing.T) {
 		p.cfg.KeyOf = keys
 		p.open(t)
 		var err error
-		p.up, err = meter.New(meter.Config{Prefix: "88", Store: memory.New(), Feed: newFeed(), KeyOf: keys})
+		var renewed atomic.Bool
+		p.up, err = meter.New(meter.Config{Prefix: "88", Store: memory.New(), Feed: newFeed(), KeyOf: func(ctx context.Context, prefix string) (trust.PublicKey, error) {
+			if renewed.Load() && prefix == "88.118.1001" {
+				return p.key.Public(), nil
+			}
+			return keys(ctx, prefix)
+		}})
 		must(t, err)
 		p.away.Store(true)
 		stop := p.run(t)
@@ -526,6 +537,21 @@ func TestForward(t *testing.T) {
 		if err != nil || len(list) != 1 || list[0].Table != "T10" {
 			t.Errorf("%+v, %v", list, err)
 		}
+		// One that no longer holds, because the enterprise changed its key, is set aside and keeps nobody.
+		renewed.Store(true)
+		p.open(t)
+		stop = p.run(t)
+		_, err = p.down.Receive(context.Background(), "T10", sign(t, ent, func(r *meter.Report) { of(r); r.Seq = 8 }))
+		must(t, err)
+		_, err = p.down.Abnormal(context.Background(), meter.Other, "", false)
+		must(t, err)
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		stop()
+		if waiting, err := p.down.Outbox(context.Background(), 0, 10); err != nil || len(waiting) != 1 || !waiting[0].Refused || waiting[0].From != "88.118.1001" || p.rows(t, "M2") == "" {
+			t.Errorf("%+v, %v", waiting, err)
+		}
+		renewed.Store(false)
 		// The node between cannot make one up, nor can one beside it hand it on.
 		if _, err := p.up.Receive(context.Background(), "T10", sign(t, p.key, of)); !problem.Is(err, problem.Bogus) {
 			t.Error(err)

@@ -2,11 +2,13 @@ package meter
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/store/table"
+	"github.com/fujie-id/fujie/trust"
 )
 
 // Statement is the body of POST /api/reports/{table}.
@@ -25,7 +27,9 @@ type Parcel struct {
 	Tries     int       `json:"tries,omitempty"`
 	LastError string    `json:"lastError,omitempty"`
 	Refused   bool      `json:"refused,omitempty"` // the node above will not take it
-	Statement string    `json:"statement,omitempty"`
+	// What is carried: the node's own Report, or the Statement of a node below as it came.
+	Report    json.RawMessage `json:"report,omitempty"`
+	Statement string          `json:"statement,omitempty"`
 }
 
 var outbox = table.Table[Parcel]{Name: "meter.outbox", Key: func(p Parcel) []byte { return seqKey(p.Seq) }}
@@ -33,6 +37,7 @@ var outbox = table.Table[Parcel]{Name: "meter.outbox", Key: func(p Parcel) []byt
 const (
 	firstWait = time.Second
 	longWait  = 5 * time.Minute
+	patience  = 10 // tries of a forwarded report whose signature does not hold: the keys kept above may be old ones
 )
 
 // deliver carries what is in the outbox to the node above, oldest first; while it is away, less and less often.
@@ -85,8 +90,16 @@ func (m *Meter) deliverOnce(ctx context.Context) error {
 		if err != nil || next == nil {
 			return err
 		}
+		body := Statement{next.Statement}
+		if next.Report != nil {
+			jws, err := trust.SignStatement(m.cfg.Key, next.Report)
+			if err != nil {
+				return err
+			}
+			body.Statement = string(jws)
+		}
 		short, cancel := context.WithTimeout(ctx, time.Minute)
-		err = m.cfg.Push(short, next.Table, Statement{next.Statement})
+		err = m.cfg.Push(short, next.Table, body)
 		cancel()
 		if err == nil {
 			if err := outbox.Delete(ctx, m.cfg.Store, seqKey(next.Seq)); err != nil {
@@ -98,8 +111,13 @@ func (m *Meter) deliverOnce(ctx context.Context) error {
 			return ctx.Err()
 		}
 		switch problem.KindOf(err) {
-		case problem.BadValue, problem.BadRequest, problem.TooLarge, problem.Forbidden:
+		case problem.Bogus:
+			// A node below that changed its key meanwhile cannot sign again what it handed in; one's own will be signed again.
+			next.Refused = next.From != "" && next.Tries >= patience
+		case problem.BadValue, problem.BadRequest, problem.TooLarge, problem.Forbidden, problem.Conflict, problem.Exists:
 			next.Refused = true
+		}
+		if next.Refused {
 			m.cfg.Log.Error("meter: the node above refuses a report; it is kept and the next one is sent", "table", next.Table, "seq", next.Seq, "error", err.Error())
 		}
 		if next.Tries++; len(err.Error()) < 500 {
@@ -130,7 +148,7 @@ func (m *Meter) Outbox(ctx context.Context, after uint64, limit int) ([]Parcel, 
 		if len(out) == limit {
 			return store.Stop
 		}
-		p.Statement = ""
+		p.Statement, p.Report = "", nil
 		out = append(out, p)
 		return nil
 	})
