@@ -24,13 +24,22 @@ type commands struct {
 	Resolve  resolveCmd  `cmd:"" help:"${resolve}"`
 	Register registerCmd `cmd:"" help:"${register}"`
 	Get      getCmd      `cmd:"" help:"${get}"`
+	Verify   verifyCmd   `cmd:"" help:"${verify}"`
 	Put      putCmd      `cmd:"" help:"${put}"`
 	Delete   deleteCmd   `cmd:"" help:"${delete}"`
 	List     listCmd     `cmd:"" help:"${list}"`
 	Key      keyCmd      `cmd:"" help:"${key}"`
+	Account  accountCmd  `cmd:"" help:"${account}"`
 	Office   officeCmd   `cmd:"" help:"${office}"`
 	Export   exportCmd   `cmd:"" help:"${export}"`
 	Import   importCmd   `cmd:"" help:"${import}"`
+	Audit    auditCmd    `cmd:"" help:"${audit}"`
+	Policy   policyCmd   `cmd:"" help:"${policy}"`
+	Backup   backupCmd   `cmd:"" help:"${backup}"`
+	Restore  restoreCmd  `cmd:"" help:"${restore}"`
+	Upgrade  upgradeCmd  `cmd:"" help:"${upgrade}"`
+	Escrow   escrowCmd   `cmd:"" help:"${escrow}"`
+	Site     siteCmd     `cmd:"" help:"${site}"`
 	Bench    benchCmd    `cmd:"" help:"${bench}"`
 	Version  versionCmd  `cmd:"" help:"${version}"`
 	Help     helpCmd     `cmd:"" help:"${help}"`
