@@ -213,6 +213,11 @@ func (c *Client) do(ctx context.Context, timeout time.Duration, method, path str
 		if err != nil || len(b) > answerLimit {
 			return nil, nil, late(ctx, problem.Wrap(err, problem.Unreachable, "the answer of %s broke off, or is over %d bytes", "%s 的应答中断或超过 %d 字节", c.Base, answerLimit))
 		}
+		if c.signs() && !again && method == http.MethodGet && kinds[resp.Header.Get(headProblem)] == problem.AuthFailed {
+			// net/http sends a question again, as it was signed, when a connection breaks before the answer came. If the server
+			// had got the first one, the second is a repeat to it.
+			continue
+		}
 		if over := resp.StatusCode == http.StatusUnauthorized || kinds[resp.Header.Get(headProblem)] == problem.SessionTimeout; over && auth != "" && !again {
 			// The server may have forgotten the session: it was idle, or the server is a new one.
 			c.mu.Lock()

@@ -2,8 +2,10 @@ package web_test
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -225,6 +227,35 @@ func TestPurposeAndLive(t *testing.T) {
 		if r := w.ask("GET", "/api/handles/"+prefix+"/x", "", "Fujie-Purpose", bad); r.StatusCode != 400 {
 			t.Errorf("%q: %s", bad, r.Status)
 		}
+	}
+}
+
+// TestBrokenConnections breaks the connection behind a question that was taken: the client asks anew, and is no forger.
+func TestBrokenConnections(t *testing.T) {
+	w := open(t)
+	probe(w)
+	broke := false
+	w.server.Routes = nil
+	inner := w.server.Handler()
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(strings.ToLower(r.URL.Path), "/mixed") && !broke {
+			broke = true
+			inner.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		inner.ServeHTTP(rw, r)
+	}))
+	proxy.TLS = &tls.Config{Certificates: []tls.Certificate{w.server.Certificate}}
+	proxy.StartTLS()
+	t.Cleanup(proxy.Close)
+	c := w.client(func(c *web.Client) { c.Base = proxy.URL })
+	for _, name := range []string{"/probe", "/mixed"} { // the first leaves a connection for the second
+		if _, err := c.Resolve(t.Context(), record.Query{ID: idOf(prefix + name)}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !broke {
+		t.Error("nothing broke")
 	}
 }
 
