@@ -158,16 +158,29 @@ type broken struct {
 	document.Registry
 	left  int
 	after bool
+	mu    sync.Mutex
 	dead  bool
+}
+
+// heal ends the trouble; or, after so many writes more, begins it.
+func (b *broken) heal(left int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead, b.left = false, left
 }
 
 func (b *broken) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
 	gone := problem.New(problem.Internal, "the power failed", "断电")
-	if b.dead {
+	b.mu.Lock()
+	dead := b.dead
+	b.left--
+	last := b.left < 0
+	b.dead = b.dead || last
+	b.mu.Unlock()
+	if dead {
 		return nil, gone
 	}
-	if b.left--; b.left < 0 {
-		b.dead = true
+	if last {
 		if b.after {
 			if _, err := b.Registry.Write(ctx, by, writes); err != nil {
 				return nil, err

@@ -2,6 +2,7 @@ package office
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -12,34 +13,62 @@ import (
 // gates refuse writes under prefixes that are on their way to another node, for the last moments of the move. Closing
 // one waits for the writes that are under way, so that what comes behind is everything.
 type gates struct {
-	mu     sync.RWMutex
+	mu     sync.Mutex
 	closed map[string]time.Time // folded prefix → until when
-}
+	under  *sync.WaitGroup      // the writes that began since a gate was closed last
 
-// close refuses writes under prefix until then.
-func (g *gates) close(prefix string, until time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed == nil {
-		g.closed = map[string]time.Time{}
-	}
-	g.closed[prefix] = until
-}
-
-// shut reports whether writes under prefix are refused for good.
-func (g *gates) shut(prefix string) bool {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.closed[prefix].Equal(forever)
+	closing sync.Mutex // one at a time, so that there are no older writes than those of under when the next begins
 }
 
 // forever is until the move is over.
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// enter is called before a write: what is closed, and what to call behind it. A write that begins within another one
+// does not wait for it.
+func (g *gates) enter() (closed map[string]time.Time, leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.under == nil {
+		g.under = &sync.WaitGroup{}
+	}
+	g.under.Add(1)
+	return g.closed, g.under.Done
+}
+
+// change puts another set of closed gates in the place of the old one, which writers may be looking at. mu is held.
+func (g *gates) change(f func(closed map[string]time.Time)) {
+	next := make(map[string]time.Time, len(g.closed)+1)
+	maps.Copy(next, g.closed)
+	f(next)
+	g.closed = next
+}
+
+// close refuses writes under prefix until then.
+func (g *gates) close(prefix string, until time.Time) {
+	g.closing.Lock()
+	defer g.closing.Unlock()
+	g.mu.Lock()
+	g.change(func(m map[string]time.Time) { m[prefix] = until })
+	old := g.under
+	g.under = nil
+	g.mu.Unlock()
+	if old != nil {
+		old.Wait()
+	}
+}
+
+// open lets writes in again.
 func (g *gates) open(prefix string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.closed, prefix)
+	g.change(func(m map[string]time.Time) { delete(m, prefix) })
+}
+
+// shut reports whether writes under prefix are refused for good.
+func (g *gates) shut(prefix string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed[prefix].Equal(forever)
 }
 
 // Guard is next, but for writes under prefixes that are being moved away: they are refused with problem.Busy until the
@@ -53,10 +82,9 @@ type guard struct {
 
 // Write is record.Registrar's.
 func (g *guard) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
-	gs := &g.o.gates
-	gs.mu.RLock()
-	defer gs.mu.RUnlock()
-	if len(gs.closed) == 0 {
+	closed, leave := g.o.gates.enter()
+	defer leave()
+	if len(closed) == 0 {
 		return g.next.Write(ctx, by, writes)
 	}
 	now := g.o.cfg.Now()
@@ -66,7 +94,7 @@ func (g *guard) Write(ctx context.Context, by record.Identity, writes []record.W
 		if !writes[i].ID.IsValid() {
 			continue
 		}
-		if until, ok := gs.closed[writes[i].ID.Prefix()]; ok && now.Before(until) {
+		if until, ok := closed[writes[i].ID.Prefix()]; ok && now.Before(until) {
 			shut[i] = true
 			refused++
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,13 +24,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b *broken
-		resolves := time.Time{}
+		var resolves atomic.Pointer[time.Time]
 		w := newWorld(t, func(w *world) {
 			b = &broken{Registry: w.reg, left: 1 << 30}
 			w.door = b
 			check := w.cfg.Check
 			w.cfg.Check = func(ctx context.Context, prefix string) error {
-				if time.Now().Before(resolves) {
+				if at := resolves.Load(); at != nil && time.Now().Before(*at) {
 					return problem.New(problem.Unreachable, "not yet", "尚未")
 				}
 				return check(ctx, prefix)
@@ -40,8 +41,9 @@ func TestRun(t *testing.T) {
 		go func() { done <- w.o.Run(ctx) }()
 		p := w.apply("88.118.5", 1, office.Hosted)
 		start := time.Now()
-		resolves = start.Add(7 * time.Second)
-		b.left = 1 // the decision is written, the delegation is not
+		at := start.Add(7 * time.Second)
+		resolves.Store(&at)
+		b.heal(1) // the decision is written, the delegation is not
 		if _, err := w.o.Approve(t.Context(), boss, p.ID, "", nil, ""); !problem.Is(err, problem.Internal) {
 			t.Fatalf("with a disk that fails: %v", err)
 		}
@@ -50,7 +52,7 @@ func TestRun(t *testing.T) {
 		if got, err := w.o.Get(boss, p.ID); err != nil || got.Paper.State != office.Approved || got.Paper.Task == nil {
 			t.Fatalf("while the disk fails: %s %v", got.Paper.State, err)
 		}
-		b.dead, b.left = false, 1<<30
+		b.heal(1 << 30)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		got, err := w.o.Get(boss, p.ID)
