@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
@@ -50,8 +51,24 @@ func BenchmarkAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 		l.Close()
+		if i == 0 {
+			total := int64(0)
+			err := filepath.WalkDir(l.cfg.Dir, func(_ string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				info, err := d.Info()
+				total += info.Size()
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer b.ReportMetric(float64(total)/n, "disk-B/entry")
+		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/n, "µs/entry")
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "entries/s")
 }
 
 // The four that "an inclusion proof is cheaper than a signature" is measured by.

@@ -3,6 +3,8 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -22,7 +24,7 @@ import (
 //   - else the commitment to Private, a JSON object: 32 bytes that tell nothing, but fit that object and no other.
 //
 // For each Sealed value the object gets a member "sealed.NAME" with the commitment to it. A commitment is
-// SHA-256(nonce ‖ what is committed to). The nonces, 32 bytes, come from the log's secret file and the entry's number:
+// SHA-256(nonce ‖ what is committed to). The nonces, 16 bytes, come from the log's secret file and the entry's number:
 // who gets one with what it hides can check it, and learns nothing of other entries.
 type Entry struct {
 	Seq     uint64 // 1 and up, without gaps: entry n is leaf n-1
@@ -34,7 +36,7 @@ type Entry struct {
 	Owner string
 }
 
-// Sealed is a value that is shown to some only.
+// Sealed is a value that is shown to some only; an entry has up to 7.
 type Sealed struct {
 	Name  string // a word: letters and digits
 	Value []byte
@@ -54,31 +56,43 @@ const maxLeaf = 1<<16 - 1
 // blinded is the size of a leaf that is a commitment; a readable one is longer.
 const blinded = sha256.Size
 
-// secret makes the nonces.
+// nonceSize is the bytes of a nonce, maxParts how many an entry has: 0 for the object, 1… for the sealed values.
+const (
+	nonceSize = 16
+	maxParts  = 8
+)
+
+// secret makes the nonces: for each 256 entries the key stream of AES-256-CTR, whose key is HMAC-SHA-256 of the block's
+// number with the secret.
 type secret struct {
 	key    [32]byte
 	origin string
-	block  uint64 // whose key blockKey is, +1
-	cur    [32]byte
+	block  uint64 // whose stream it is, +1
+	stream []byte
 }
 
-// nonce is the nonce of a part of entry seq: 0 the object, 1… the sealed values.
-func (s *secret) nonce(seq uint64, part int) [32]byte {
+// nonce is the nonce of a part of entry seq.
+func (s *secret) nonce(seq uint64, part int) *[nonceSize]byte {
 	if b := seq>>8 + 1; b != s.block {
 		m := hmac.New(sha256.New, s.key[:])
 		m.Write([]byte("fujie ledger nonces v1\x00" + s.origin + "\x00"))
 		m.Write(binary.BigEndian.AppendUint64(nil, b))
-		m.Sum(s.cur[:0])
+		c, err := aes.NewCipher(m.Sum(nil))
+		if err != nil {
+			panic(err) // 32 bytes are a key
+		}
+		if s.stream == nil {
+			s.stream = make([]byte, 256*maxParts*nonceSize)
+		}
+		clear(s.stream)
+		cipher.NewCTR(c, make([]byte, aes.BlockSize)).XORKeyStream(s.stream, s.stream)
 		s.block = b
 	}
-	var b [34]byte
-	copy(b[:], s.cur[:])
-	b[32], b[33] = byte(seq), byte(part)
-	return sha256.Sum256(b[:])
+	return (*[nonceSize]byte)(s.stream[(int(seq&255)*maxParts+part)*nonceSize:])
 }
 
 // commit is the commitment to what; buf is scratch.
-func commit(buf []byte, nonce *[32]byte, what []byte) ([32]byte, []byte) {
+func commit(buf []byte, nonce *[nonceSize]byte, what []byte) ([32]byte, []byte) {
 	buf = append(append(buf[:0], nonce[:]...), what...)
 	return sha256.Sum256(buf), buf
 }
@@ -96,7 +110,7 @@ func (m *maker) leaf(e *Entry) (leaf, line []byte, err error) {
 	if text == nil {
 		text = e.Private
 	}
-	if len(text) < 3 || text[0] != '{' || text[len(text)-1] != '}' || text[1] == '}' || len(e.Sealed) > 100 {
+	if len(text) < 3 || text[0] != '{' || text[len(text)-1] != '}' || text[1] == '}' || len(e.Sealed) >= maxParts {
 		return nil, nil, problem.New(problem.Internal, "entry %d of the ledger is no JSON object: this is a fault of the program", "账本第 %d 项不是 JSON 对象：这是程序错误", e.Seq)
 	}
 	m.line = append(m.line[:0], text...)
@@ -105,7 +119,7 @@ func (m *maker) leaf(e *Entry) (leaf, line []byte, err error) {
 		for i := range e.Sealed {
 			nonce := m.secret.nonce(e.Seq, i+1)
 			var c [32]byte
-			c, m.buf = commit(m.buf, &nonce, e.Sealed[i].Value)
+			c, m.buf = commit(m.buf, nonce, e.Sealed[i].Value)
 			m.line = append(append(append(m.line, `,"sealed.`...), e.Sealed[i].Name...), `":"`...)
 			m.line = append(base64.RawURLEncoding.AppendEncode(m.line, c[:]), '"')
 		}
@@ -121,7 +135,7 @@ func (m *maker) leaf(e *Entry) (leaf, line []byte, err error) {
 		return m.line, m.line, nil
 	}
 	nonce := m.secret.nonce(e.Seq, 0)
-	c, buf := commit(m.buf, &nonce, m.line)
+	c, buf := commit(m.buf, nonce, m.line)
 	m.buf = append(buf[:0], c[:]...)
 	return m.buf, m.line, nil
 }
@@ -130,7 +144,7 @@ func (m *maker) leaf(e *Entry) (leaf, line []byte, err error) {
 type Opened struct {
 	Name  string `json:"name" doc:"Which value of the entry, as by or values"`
 	Value []byte `json:"value" doc:"What was sealed, in base64"`
-	Nonce []byte `json:"nonce" doc:"32 bytes in base64"`
+	Nonce []byte `json:"nonce" doc:"16 bytes in base64"`
 }
 
 // opens checks that line is the object behind leaf and gives its members.
@@ -145,10 +159,10 @@ func opens(leaf []byte, line string, nonce []byte, opened []Opened) (map[string]
 			}
 			return nil, nil
 		}
-		if len(nonce) != 32 {
+		if len(nonce) != nonceSize {
 			return nil, bad()
 		}
-		c, _ := commit(nil, (*[32]byte)(nonce), []byte(line))
+		c, _ := commit(nil, (*[nonceSize]byte)(nonce), []byte(line))
 		if subtle.ConstantTimeCompare(c[:], leaf) != 1 {
 			return nil, bad()
 		}
@@ -165,14 +179,14 @@ func opens(leaf []byte, line string, nonce []byte, opened []Opened) (map[string]
 	for i := range opened {
 		var want []byte
 		var text string
-		if json.Unmarshal(members["sealed."+opened[i].Name], &text) != nil || len(opened[i].Nonce) != 32 {
+		if json.Unmarshal(members["sealed."+opened[i].Name], &text) != nil || len(opened[i].Nonce) != nonceSize {
 			return nil, bad()
 		}
 		want, err := base64.RawURLEncoding.DecodeString(text)
 		if err != nil {
 			return nil, bad()
 		}
-		c, _ := commit(nil, (*[32]byte)(opened[i].Nonce), opened[i].Value)
+		c, _ := commit(nil, (*[nonceSize]byte)(opened[i].Nonce), opened[i].Value)
 		if subtle.ConstantTimeCompare(c[:], want) != 1 {
 			return nil, bad()
 		}

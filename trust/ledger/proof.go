@@ -188,13 +188,11 @@ func (l *Log) ProveEntry(e *Entry, show func(name string) bool) (*Proof, error) 
 		if !show("") {
 			return p, nil
 		}
-		nonce := m.secret.nonce(e.Seq, 0)
-		p.Line, p.Nonce = string(line), nonce[:]
+		p.Line, p.Nonce = string(line), bytes.Clone(m.secret.nonce(e.Seq, 0)[:])
 	}
 	for i := range e.Sealed {
 		if show(e.Sealed[i].Name) {
-			nonce := m.secret.nonce(e.Seq, i+1)
-			p.Opened = append(p.Opened, Opened{e.Sealed[i].Name, bytes.Clone(e.Sealed[i].Value), nonce[:]})
+			p.Opened = append(p.Opened, Opened{e.Sealed[i].Name, bytes.Clone(e.Sealed[i].Value), bytes.Clone(m.secret.nonce(e.Seq, i+1)[:])})
 		}
 	}
 	return p, nil
