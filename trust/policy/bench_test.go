@@ -54,7 +54,7 @@ func BenchmarkPublic(b *testing.B) {
 		}
 	}
 	plain[1], ruled[0], ruled[1] = open(nil, 64<<20), open(p, 0), open(p, 64<<20)
-	if err := p.Open(b.Context(), guarded{ruled[1]}); err != nil {
+	if err := p.Open(b.Context(), guarded{ruled[1], nil}); err != nil {
 		b.Fatal(err)
 	}
 	dst := make([]byte, 0, 4096)

@@ -145,7 +145,7 @@ func TestLogsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, nil)
-	if err := p.Open(t.Context(), guarded{w.r}); err != nil {
+	if err := p.Open(t.Context(), guarded{w.r, w.guard}); err != nil {
 		t.Fatal(err)
 	}
 	vs := []record.Value{text(2001, secretType, secretData), text(1100, policy.TypeGrant, `{"to":"`+secretData+`"}`)}
@@ -243,7 +243,8 @@ func FuzzRule(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := p.Open(f.Context(), guarded{newWorld(f, nil).r}); err != nil {
+	w := newWorld(f, nil)
+	if err := p.Open(f.Context(), guarded{w.r, w.guard}); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -72,8 +72,15 @@ func (w *world) sleep(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
-// guarded is the registry as the rules' papers are kept in it, written past the guard.
-type guarded struct{ *registry.Registry }
+// guarded is the registry as the rules' papers are kept in it, written by the way of all writes.
+type guarded struct {
+	*registry.Registry
+	guard *policy.Guard
+}
+
+func (g guarded) Write(ctx context.Context, by record.Identity, writes []record.Write) ([]record.Result, error) {
+	return g.guard.Write(ctx, by, writes)
+}
 
 func newWorld(t testing.TB, cl classes) *world {
 	t.Helper()
@@ -95,7 +102,7 @@ func newWorld(t testing.TB, cl classes) *world {
 	w.must(operator, record.Write{Op: record.Home, ID: id.MustParse("0.NA/88.118.1001")},
 		create("0.NA/88.118.1001", record.Value{Index: 100, Type: record.TypeAdmin, Perm: record.DefaultPerm, TTL: record.TTL{Seconds: 300},
 			Data: record.AppendAdmin(nil, record.Admin{Perms: record.AllPerms, Ref: admin.Ref})}))
-	if err := w.p.Open(t.Context(), guarded{w.r}); err != nil {
+	if err := w.p.Open(t.Context(), guarded{w.r, w.guard}); err != nil {
 		t.Fatal(err)
 	}
 	a := api.New(api.Config{Title: "t", Version: "1", Now: w.clock, Identify: func(r *http.Request) (api.Caller, error) {
