@@ -202,17 +202,13 @@ func TestCampaign(t *testing.T) {
 	var ws walls
 	names := []string{"beijing", "wuhan", "guiyang"}
 	w := newWorld(t, names, func(c *site.Config) {
-		c.Interval, c.Patience = 60*time.Millisecond, 2*time.Second
+		c.Interval, c.Patience, c.Wait = 60*time.Millisecond, 2*time.Second, 2*time.Second
 		c.Dial = func(p site.Peer) site.Door {
 			return walled{site.Dial(user, c.Key, p), &ws, c.Name, p.Name}
 		}
 	})
 	w.start()
-	c := w.sites[0].client()
-	until(t, "the prefix is answered for", func() bool {
-		return write(context.Background(), c, record.Write{Op: record.Home, ID: id.PrefixRecord(prefix)}) == nil
-	})
-	c.Close()
+	w.home()
 	l := w.load(3)
 	defer l.end()
 	for round := range rounds {

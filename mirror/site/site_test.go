@@ -51,7 +51,7 @@ func TestTakeOver(t *testing.T) {
 
 // TestTail: what the primary alone held when it was killed was never acknowledged; it is set aside when it comes back.
 func TestTail(t *testing.T) {
-	w := newWorld(t, []string{"beijing", "wuhan", "guiyang"}, nil)
+	w := newWorld(t, []string{"beijing", "wuhan", "guiyang"}, func(c *site.Config) { c.Wait = 2 * time.Second })
 	w.start()
 	beijing, wuhan, guiyang := w.sites[0], w.sites[1], w.sites[2]
 	ctx := context.Background()
@@ -134,7 +134,7 @@ func TestTail(t *testing.T) {
 func TestTailCrash(t *testing.T) {
 	ctx := context.Background()
 	for k := 1; k <= 4; k++ {
-		w := newWorld(t, []string{"a", "b", "c"}, func(c *site.Config) { c.Interval, c.Wait = 60*time.Millisecond, 300*time.Millisecond })
+		w := newWorld(t, []string{"a", "b", "c"}, func(c *site.Config) { c.Interval, c.Wait = 60*time.Millisecond, 5*time.Second })
 		c := w.begin()
 		w.must(c, put("88/A", "1"), put("88/B", "1"))
 		w.agree("a", "b", "c")

@@ -175,7 +175,7 @@ func (p *place) start() {
 		t.Fatal(err)
 	}
 	cfg := site.Config{Prefix: prefix, Name: p.name, Sites: p.w.peers, Neighbours: p.w.near, Hold: 1, User: user, Key: p.w.key, NodeKey: p.key,
-		Registry: r, Next: r, Folder: p.folder, Log: p.w.log, Interval: 200 * time.Millisecond, Patience: time.Second, Wait: 2 * time.Second}
+		Registry: r, Next: r, Folder: p.folder, Log: p.w.log, Interval: 200 * time.Millisecond, Patience: 5 * time.Second}
 	cfg.Changed = func(st site.State) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
