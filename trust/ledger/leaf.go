@@ -69,26 +69,49 @@ type secret struct {
 	origin string
 	block  uint64 // whose stream it is, +1
 	stream []byte
+	single bool // one entry only: no stream is kept
+	cipher cipher.Block
+	keyed  uint64 // the block whose key it has
 }
 
 // nonce is the nonce of a part of entry seq.
 func (s *secret) nonce(seq uint64, part int) *[nonceSize]byte {
+	first := int(seq&255) * maxParts // in the block's stream, whose counter it is, as a nonce is one block of AES
+	if s.single {
+		var stream [nonceSize]byte
+		s.fill(seq>>8+1, first+part, stream[:])
+		return &stream
+	}
 	if b := seq>>8 + 1; b != s.block {
-		m := hmac.New(sha256.New, s.key[:])
-		m.Write([]byte("fujie ledger nonces v1\x00" + s.origin + "\x00"))
-		m.Write(binary.BigEndian.AppendUint64(nil, b))
-		c, err := aes.NewCipher(m.Sum(nil))
-		if err != nil {
-			panic(err) // 32 bytes are a key
-		}
 		if s.stream == nil {
 			s.stream = make([]byte, 256*maxParts*nonceSize)
 		}
 		clear(s.stream)
-		cipher.NewCTR(c, make([]byte, aes.BlockSize)).XORKeyStream(s.stream, s.stream)
+		s.fill(b, 0, s.stream)
 		s.block = b
 	}
-	return (*[nonceSize]byte)(s.stream[(int(seq&255)*maxParts+part)*nonceSize:])
+	return (*[nonceSize]byte)(s.stream[(first+part)*nonceSize:])
+}
+
+// fill adds the stream of a block, from a counter on, to dst, which is zero.
+func (s *secret) fill(block uint64, counter int, dst []byte) {
+	if s.cipher == nil || s.keyed != block {
+		m := hmac.New(sha256.New, s.key[:])
+		m.Write([]byte("fujie ledger nonces v1\x00" + s.origin + "\x00"))
+		m.Write(binary.BigEndian.AppendUint64(nil, block))
+		c, err := aes.NewCipher(m.Sum(nil))
+		if err != nil {
+			panic(err) // 32 bytes are a key
+		}
+		s.cipher, s.keyed = c, block
+	}
+	var iv [aes.BlockSize]byte
+	binary.BigEndian.PutUint64(iv[8:], uint64(counter))
+	if len(dst) == aes.BlockSize {
+		s.cipher.Encrypt(dst, iv[:])
+		return
+	}
+	cipher.NewCTR(s.cipher, iv[:]).XORKeyStream(dst, dst)
 }
 
 // commit is the commitment to what; buf is scratch.

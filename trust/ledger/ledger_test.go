@@ -339,6 +339,15 @@ func TestCommitments(t *testing.T) {
 		}
 		seen[string(leaf)] = true
 	}
+	one := maker{secret: secret{origin: "o", single: true}}
+	for _, seq := range []uint64{1, 255, 256, 257, 600} {
+		e := &Entry{Seq: seq, Private: []byte(`{"a":1}`), Sealed: []Sealed{{"v", []byte("x")}, {"w", nil}}}
+		a, _, err := m.leaf(e)
+		b, _, err2 := one.leaf(e)
+		if err != nil || err2 != nil || !bytes.Equal(a, b) {
+			t.Fatal("one entry alone gets other nonces:", seq, a, b, err, err2)
+		}
+	}
 	short, _, err := m.leaf(&Entry{Seq: 1, Public: []byte(`{"a":1}`)})
 	if err != nil || len(short) <= blinded {
 		t.Fatal("a public leaf that could be a commitment:", short, err)

@@ -166,7 +166,7 @@ func (l *Log) ProveEntry(e *Entry, show func(name string) bool) (*Proof, error) 
 	if e.Seq > uint64(c.Size) {
 		return nil, problem.New(problem.Busy, "entry %d is not published yet: ask again in a second", "第 %d 项尚未公布：请稍后再问", e.Seq)
 	}
-	m := maker{secret: secret{key: l.maker.secret.key, origin: l.cfg.Origin}}
+	m := maker{secret: secret{key: l.maker.secret.key, origin: l.cfg.Origin, single: true}}
 	leaf, line, err := m.leaf(e)
 	if err != nil {
 		return nil, err
