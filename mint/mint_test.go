@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -294,6 +295,13 @@ func BenchmarkIssue(b *testing.B) {
 	}
 }
 
+// quiet is a log that nobody reads.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)      {}
+func (quiet) Errorf(string, ...any)     {}
+func (quiet) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
 // BenchmarkIngest is what it is measured against: the same codes, sorted, into a table of the bare engine, and that ingested.
 func BenchmarkIngest(b *testing.B) {
 	m := open(b, papers(b), b.TempDir())
@@ -316,7 +324,7 @@ func BenchmarkIngest(b *testing.B) {
 	value := lines[0][bytes.IndexByte(lines[0], ','):]
 	for b.Loop() {
 		dir := b.TempDir()
-		db, err := cockroach.Open(filepath.Join(dir, "db"), &cockroach.Options{})
+		db, err := cockroach.Open(filepath.Join(dir, "db"), &cockroach.Options{FormatMajorVersion: cockroach.FormatNewest, Logger: quiet{}})
 		if err != nil {
 			b.Fatal(err)
 		}
