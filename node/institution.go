@@ -78,8 +78,10 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 		if in.office, err = office.New(ctx, c); err != nil {
 			return err
 		}
+		n.top = in.office.Guard(n.top) // no writes under a prefix in the last moments of its move
 		n.goes("office", in.office.Run)
 	}
+	n.goes("accounts", in.accounts.Run)
 	n.in = in
 	if err := n.openLedger(ctx); err != nil {
 		return err
@@ -137,7 +139,13 @@ func (n *Node) host(ctx context.Context, prefix string, on bool) error {
 	return nil
 }
 
-// openOutside opens a recursor that knows no more than a stranger does.
+// outsider asks as a stranger would, who has just come: from the root down, with nothing remembered, so that what was
+// delegated a moment ago is seen and what was known before is not believed.
+type outsider struct {
+	config recursor.Config
+}
+
+// openOutside gets ready to ask from outside.
 func (n *Node) openOutside() error {
 	if n.recursor == nil {
 		return nil
@@ -146,11 +154,18 @@ func (n *Node) openOutside() error {
 	if err != nil {
 		return err
 	}
-	n.outside, err = recursor.New(recursor.Config{Ask: n.client, Hints: h.Sites, Anchors: h.Anchors, Now: n.now, CacheBytes: 1 << 20, AllowPrivate: n.cfg.AllowPrivate})
-	if err == nil {
-		n.closes = append(n.closes, func() error { n.outside.Close(); return nil })
+	n.outside = &outsider{recursor.Config{Ask: n.client, Hints: h.Sites, Anchors: h.Anchors, Now: n.now, CacheBytes: 1 << 16, AllowPrivate: n.cfg.AllowPrivate}}
+	return nil
+}
+
+// Resolve implements record.Resolver.
+func (o *outsider) Resolve(ctx context.Context, q record.Query) (record.Answer, error) {
+	r, err := recursor.New(o.config)
+	if err != nil {
+		return record.Answer{}, err
 	}
-	return err
+	defer r.Close()
+	return r.Resolve(ctx, q)
 }
 
 // push opens the node at a site, over HTTPS, as the holder of key.

@@ -54,6 +54,7 @@ func report(ctx context.Context, up *web.Client, table string, body meter.Statem
 		return nil
 	}
 	var p struct {
+		Kind   string `json:"kind"`
 		Detail string `json:"detail"`
 	}
 	json.Unmarshal(answer, &p)
@@ -61,6 +62,12 @@ func report(ctx context.Context, up *web.Client, table string, body meter.Statem
 	switch status {
 	case http.StatusBadRequest, http.StatusNotFound:
 		kind = problem.BadRequest
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		kind = problem.Conflict
+	case http.StatusBadGateway:
+		if p.Kind == problem.Bogus.String() {
+			kind = problem.Bogus
+		}
 	case http.StatusForbidden:
 		kind = problem.Forbidden
 	case http.StatusRequestEntityTooLarge:

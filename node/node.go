@@ -48,9 +48,9 @@ type Node struct {
 	sites    *site.Site         // nil unless the prefix has several sites that take over from one another
 	top      record.Registrar   // where writes begin their way to the registry
 
-	outside   *recursor.Recursor // knows no more than a stranger does; nil without a root to ask
-	in        *institution       // nil on a recursive node, and where the configuration says plain
-	policy    *policy.Policy     // nil where the configuration says plain
+	outside   *outsider      // asks as a stranger would; nil without a root to ask
+	in        *institution   // nil on a recursive node, and where the configuration says plain
+	policy    *policy.Policy // nil where the configuration says plain
 	accessLog *ledger.Log
 	changeLog *ledger.Log // nil where there is no ledger
 	witness   *ledger.Cosigner

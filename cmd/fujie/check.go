@@ -40,6 +40,8 @@ type checker struct {
 	input string
 	own   *sim.Odd // what is odd in the input, when it is our own
 
+	newcomer *newcomer // the enterprise that joined
+
 	country *sim.Country
 	state   sim.State
 	acked   []string
@@ -100,6 +102,7 @@ func check(e *env, plan *sim.Plan, program, input string, processes bool) error 
 	c.step("chains verified here, from the root's key down", "在本地自根密钥起校验签名链", func() (string, error) { return c.verify(ctx) })
 	c.step("an absent identifier is absent, provably", "不存在的标识可证明不存在", func() (string, error) { return c.absent(ctx) })
 	c.step("a tampered answer is called bogus", "被篡改的答案判为伪造", func() (string, error) { return c.tampered(ctx) })
+	c.step("a new enterprise applies, is approved, and resolves", "新企业申请、获批并可解析", func() (string, error) { return c.admit(ctx) })
 	c.step("the national primary killed under load: another site takes over", "负载下杀掉国家顶级主站点，由其他站点接管", func() (string, error) { return c.failover(ctx) })
 	return c.verdict()
 }

@@ -120,7 +120,7 @@ func (c *nodeInitCmd) Run(e *env) error {
 	default:
 		return problem.New(problem.Forbidden, "the application is %s", "申请状态为 %s", v.State)
 	}
-	if v.Timing.Seconds > 0 {
+	if !v.Timing.Resolvable.IsZero() {
 		e.print("5 approved; %s resolved %.2f s after the approval", "5 已批准；批准 %[2].2f 秒后 %[1]s 可解析", c.Prefix, v.Timing.Seconds)
 	} else {
 		e.print("5 approved", "5 已批准")
