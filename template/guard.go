@@ -26,8 +26,8 @@ type Guard struct {
 	Next      record.Registrar
 	// Reader reads what is there, past the rules: the registry.
 	Reader record.Resolver
-	// Administers, if not nil, says whether somebody may read what is not public in a record. Who may not hears of a
-	// change that breaks the template only that they may not make it.
+	// Administers, if not nil, says whether somebody may read what is not public in a record. Who may not is never told
+	// that a change breaks the template of a record, nor that a unique value is taken, only that they may not make it.
 	Administers func(ctx context.Context, by record.Identity, rec id.ID) error
 
 	locks  [64]sync.Mutex // records, by a hash of their names: what is checked is what is written over
@@ -140,7 +140,7 @@ func (g *Guard) some(ctx context.Context, by record.Identity, writes []record.Wr
 		}
 		all = append(all, c)
 	}
-	if err := g.take(ctx, all); err != nil {
+	if err := g.take(ctx, by, all); err != nil {
 		return nil, err
 	}
 	defer g.landed(all)
@@ -204,11 +204,29 @@ func (g *Guard) check(ctx context.Context, by record.Identity, c *checked, all [
 		return
 	}
 	err := g.against(ctx, c, old, after, all)
-	if err != nil && w.Op != record.Create && !by.Operator && g.Administers != nil && g.Administers(ctx, by, w.ID) != nil {
-		c.claim, c.free = nil, nil // the registry refuses it, and says nothing of what is in the record
-		return
+	if err != nil && (w.Op != record.Create || w.Overwrite) {
+		err = g.discreet(ctx, by, w.ID, err)
 	}
 	c.err = err
+}
+
+// discreet is err, which tells something of a record that is there, for who may know it; for others it is what they
+// would hear without the template.
+func (g *Guard) discreet(ctx context.Context, by record.Identity, rec id.ID, err error) error {
+	if by.Operator || g.Administers == nil {
+		return err
+	}
+	refused := g.Administers(ctx, by, rec)
+	if refused == nil {
+		return err
+	}
+	if _, absent := g.Reader.Resolve(ctx, record.Query{ID: rec, By: by, PublicOnly: true, NoReferral: true}); problem.Is(absent, problem.NotFound) {
+		return absent
+	}
+	if by.IsAnonymous() {
+		return problem.New(problem.NeedAuth, "who wants to change %s must prove who they are: give a key or a password", "更改 %s 须先验证身份：请提供密钥或口令", rec)
+	}
+	return refused
 }
 
 // apply is the values after w, should it succeed.
@@ -426,7 +444,7 @@ func (g *Guard) templateOf(ctx context.Context, ref id.ID, all []record.Write) (
 
 // take reserves the unique values of writes, in one batch: a write gets all of its own or an error. Writes made past
 // their administrator's rights take none: the registry refuses them, and gives nothing back that was not theirs.
-func (g *Guard) take(ctx context.Context, all []*checked) error {
+func (g *Guard) take(ctx context.Context, by record.Identity, all []*checked) error {
 	if !slices.ContainsFunc(all, func(c *checked) bool { return c.err == nil && len(c.claim) > 0 }) {
 		return nil
 	}
@@ -455,7 +473,13 @@ func (g *Guard) take(ctx context.Context, all []*checked) error {
 						name = v.Type
 					}
 					bad.add(name, r.Index, "unique", "value "+strconv.Itoa(int(r.Index)), "another record of this template has this value: it must be unique", "该模板下已有记录使用此值：须唯一")
-					c.err = &bad
+					if c.err = g.discreet(ctx, by, c.write.ID, &bad); problem.Is(c.err, problem.NotFound) {
+						// It is not there, so this is no news: who asks may not create it.
+						c.err = problem.New(problem.NotAdmin, "%s may not register %s: ask the administrator of its prefix", "%s 无权登记 %s：请联系其前缀的管理员", by.Ref.Name, c.write.ID)
+						if by.IsAnonymous() {
+							c.err = problem.New(problem.NeedAuth, "who wants to register %s must prove who they are: give a key or a password", "登记 %s 须先验证身份：请提供密钥或口令", c.write.ID)
+						}
+					}
 					break
 				}
 			}

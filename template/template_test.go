@@ -210,6 +210,31 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// Who may not write learns nothing of unique values: a taken one and a free one are refused alike.
+func TestUniqueIsNoOracle(t *testing.T) {
+	w := open(t)
+	w.publish(t, pump)
+	if err := w.write(t, record.Create, "88.118/1", w.pump(t, "TAKEN")); err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range []record.Identity{{}, {Ref: record.Ref{Index: 300, Name: "88.118/nobody"}}} {
+		var kinds [2]problem.Kind
+		for i, serial := range []string{"TAKEN", "FREE"} {
+			res, err := w.g.Write(t.Context(), by, []record.Write{{Op: record.Create, ID: id.MustParse("88.118/new"), Values: w.pump(t, serial)}})
+			if err != nil || res[0].Err == nil {
+				t.Fatal(res, err)
+			}
+			kinds[i] = problem.KindOf(res[0].Err)
+		}
+		if kinds[0] != kinds[1] {
+			t.Errorf("%v is told %v for a taken value, %v for a free one", by, kinds[0], kinds[1])
+		}
+	}
+	if err := w.write(t, record.Create, "88.118/2", w.pump(t, "FREE")); err != nil {
+		t.Error("a refused write kept its unique value:", err)
+	}
+}
+
 func TestUniqueAtOnce(t *testing.T) {
 	w := open(t)
 	w.publish(t, pump)
