@@ -87,6 +87,14 @@ type Config struct {
 	Providers []Provider
 	HTTP      *http.Client // asks the providers; one with a limit of 10 s if nil
 
+	// Keys is the public key at a reference, wherever it is kept: only what came over a chain of signatures that holds. With
+	// it programs of other nodes can have sessions here; nil: only those of this node.
+	Keys func(ctx context.Context, ref record.Ref) (trust.PublicKey, error)
+	// DigestLogin lets programs of deployed systems log in by a digest of the password (LoginDigest). Danger: what is kept
+	// for it, SHA-256 of the password without salt, is as good as the password there, and quickly guessed from; whoever
+	// reads the store has both.
+	DigestLogin bool
+
 	Now  func() time.Time // time.Now if nil
 	Rand io.Reader        // crypto/rand if nil
 	Log  *slog.Logger

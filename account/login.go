@@ -55,6 +55,18 @@ func (a *Accounts) Login(ctx context.Context, user, password, code string) (Step
 		return Step{}, wrongLogin()
 	}
 	a.tries.good(name)
+	if d := a.digest(password); d != u.Digest && d != "" {
+		// The node's configuration began to ask for it after the password was set.
+		who := record.Identity{Ref: record.Ref{Index: indexLogin, Name: v.String()}}
+		if u, err = a.changeUser(ctx, who, v, func(x *User) error {
+			if x.Password == stored {
+				x.Digest = d
+			}
+			return nil
+		}); err != nil {
+			return Step{}, err
+		}
+	}
 	if u.TOTP == nil {
 		s, err := a.session(ctx, v, u, "pwd")
 		return Step{Session: s}, err

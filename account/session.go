@@ -25,6 +25,8 @@ type claims struct {
 	Expires    int64    `json:"exp"`
 	Methods    []string `json:"amr"` // how they proved it (RFC 8176): pwd, otp, hwk, fed
 	Generation int      `json:"gen"`
+	Index      uint32   `json:"idx,omitempty"` // of the key that a program proved itself by
+	Key        string   `json:"key,omitempty"` // its fingerprint
 }
 
 const maxToken = 4096
@@ -72,6 +74,12 @@ func (a *Accounts) open(ctx context.Context, token string) (c claims, v id.ID, e
 	if v, err = id.ParseHandle(c.Subject); err != nil {
 		return c, v, over()
 	}
+	if c.Key != "" {
+		if !a.stands(ctx, record.Identity{Ref: record.Ref{Index: c.Index, Name: v.String()}}, c.Key) {
+			return c, v, over()
+		}
+		return c, v, nil
+	}
 	u, err := a.user(ctx, v)
 	if err != nil || u.Disabled || u.Generation != c.Generation || slices.ContainsFunc(u.Left, func(e ended) bool { return e.Session == c.ID }) {
 		return c, v, over()
@@ -79,11 +87,15 @@ func (a *Accounts) open(ctx context.Context, token string) (c claims, v id.ID, e
 	return c, v, nil
 }
 
-// Bearer says whose token it is: 301:PREFIX/User_NAME. Errors: problem.AuthFailed.
+// Bearer says whose token it is: 301:PREFIX/User_NAME, or the key's place of a program: 300:PREFIX/App_NAME. Errors:
+// problem.AuthFailed.
 func (a *Accounts) Bearer(ctx context.Context, token string) (record.Identity, error) {
-	_, v, err := a.open(ctx, token)
+	c, v, err := a.open(ctx, token)
 	if err != nil {
 		return record.Identity{}, err
+	}
+	if c.Key != "" {
+		return record.Identity{Ref: record.Ref{Index: c.Index, Name: v.String()}}, nil
 	}
 	return record.Identity{Ref: record.Ref{Index: indexLogin, Name: v.String()}}, nil
 }
@@ -93,6 +105,9 @@ func (a *Accounts) Logout(ctx context.Context, token string, everywhere bool) er
 	c, v, err := a.open(ctx, token)
 	if err != nil {
 		return err
+	}
+	if c.Key != "" {
+		return problem.New(problem.BadRequest, "a program's session ends by itself, or with its key: revoke the key", "应用的会话到期或随其密钥失效：请吊销密钥")
 	}
 	who := record.Identity{Ref: record.Ref{Index: indexLogin, Name: v.String()}}
 	_, err = a.changeUser(ctx, who, v, func(u *User) error {

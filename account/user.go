@@ -26,6 +26,7 @@ type User struct {
 	Key      []byte    `json:"key,omitempty"` // HS_PUBKEY, for who signs without a session
 	Password string    `json:"password,omitempty"`
 	Changed  time.Time `json:"changed,omitzero"` // the password
+	Digest   string    `json:"digest,omitempty"` // hex(SHA-256(password)), where Config.DigestLogin wants it
 	Invite   *invite   `json:"invite,omitempty"`
 	TOTP     *second   `json:"totp,omitempty"`
 	Passkeys []passkey `json:"passkeys,omitempty"`
@@ -117,6 +118,7 @@ func (a *Accounts) CreateUser(ctx context.Context, by api.Caller, n NewUser) (v 
 		if u.Password, err = a.hash(ctx, n.Password); err != nil {
 			return v, "", err
 		}
+		u.Digest = a.digest(n.Password)
 		u.Changed = now
 	} else {
 		invitation = a.code(16)
@@ -168,6 +170,7 @@ func (a *Accounts) AcceptInvite(ctx context.Context, user, invitation, password 
 			return wrong
 		}
 		u.Invite, u.Password, u.Changed, u.TOTP = nil, hash, a.cfg.Now(), nil
+		u.Digest = a.digest(password)
 		u.Generation++
 		return nil
 	})
@@ -235,6 +238,7 @@ func (a *Accounts) SetPassword(ctx context.Context, v id.ID, old, password strin
 	}
 	_, err = a.changeUser(ctx, record.Identity{Ref: record.Ref{Index: indexLogin, Name: v.String()}}, v, func(u *User) error {
 		u.Password, u.Changed, u.Invite = hash, a.cfg.Now(), nil
+		u.Digest = a.digest(password)
 		u.Generation++
 		return nil
 	})
