@@ -17,6 +17,7 @@ import (
 	"github.com/fujie-id/fujie/api"
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/id/handle"
+	"github.com/fujie-id/fujie/live"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trust"
@@ -75,8 +76,14 @@ type Config struct {
 	Origin string `yaml:"origin"`
 	// OIDC are providers at which people may log in (OpenID Connect).
 	OIDC []OIDC `yaml:"oidc"`
+	// SNMS is about the interfaces of deployed nodes that this one offers beside its own (wire/web/snms, wire/web/idhub).
+	SNMS *SNMS `yaml:"snms"`
 	// Ledger is about the logs in which every change and every access to what is not public is provable.
 	Ledger Ledger `yaml:"ledger"`
+	// Live is which values are fetched from the owner's own systems when somebody asks.
+	Live live.Declaration `yaml:"live"`
+	// Escrow is where sealed deposits of the records go every day. Default: none are made.
+	Escrow *Escrow `yaml:"escrow"`
 	// Plain leaves out the institution: office, accounts, templates, rules, ledger, reports. What is left is a registry.
 	Plain bool `yaml:"plain"`
 
@@ -116,6 +123,14 @@ type Mirror struct {
 	Key string `yaml:"key"`
 }
 
+// Escrow is where deposits go and who can open them.
+type Escrow struct {
+	// Folder is where they are put.
+	Folder string `yaml:"folder"`
+	// Recipients can open them: age keys (age1…), or the public key of an SM2 key, as fujie escrow --help says.
+	Recipients []string `yaml:"recipients"`
+}
+
 // OIDC is a provider of OpenID Connect.
 type OIDC struct {
 	// Name stands in addresses: corp.
@@ -135,6 +150,17 @@ type OIDC struct {
 	NameClaim string `yaml:"name-claim"`
 	// Roles gives roles by claims.
 	Roles []OIDCRole `yaml:"roles"`
+}
+
+// SNMS is what programs written for deployed nodes may do as they did there, although it is weak.
+type SNMS struct {
+	// Plain takes passwords and tokens of these interfaces over plain HTTP too. Danger: everybody on the way can read them,
+	// and act as whoever sent them. Default: false.
+	Plain bool `yaml:"plain"`
+	// DigestLogin offers the log-in by a digest of the password (/identity/token/v1). Danger: SHA-256 of each password is
+	// then kept without salt, readable for the node's own operator only; whoever reads the store can log in with it, and
+	// guesses weak passwords fast. Default: false.
+	DigestLogin bool `yaml:"digest-login"`
 }
 
 // OIDCRole gives a role to those whose claim has the value: groups with registry-admins.
