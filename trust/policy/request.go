@@ -116,6 +116,13 @@ func (p *Policy) tell(ctx context.Context, to []string, n Notice) {
 	}
 }
 
+// Notices are all notices kept for to, an identifier or prefix, the newest first; at most 1,000.
+func (p *Policy) Notices(ctx context.Context, to string) ([]Notice, error) {
+	list, err := p.noticesOf(ctx, to, 0, keepNotices)
+	slices.Reverse(list)
+	return list, err
+}
+
 // noticesOf are up to limit notices for to, an identifier or prefix, behind after.
 func (p *Policy) noticesOf(ctx context.Context, to string, after uint64, limit int) ([]Notice, error) {
 	head := append([]byte(handle.Fold(to)), 0)
