@@ -174,6 +174,9 @@ func (n *Node) authority() doors {
 	if n.sites != nil {
 		d.feed = n.sites
 	}
+	if n.in != nil && n.in.live != nil {
+		d.resolver = n.in.live
+	}
 	return d
 }
 

@@ -5,12 +5,21 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/fujie-id/fujie/account"
 	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/escrow"
 	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/live"
 	"github.com/fujie-id/fujie/meter"
+	"github.com/fujie-id/fujie/mint"
+	"github.com/fujie-id/fujie/mirror/site"
 	"github.com/fujie-id/fujie/office"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -25,6 +34,9 @@ import (
 type institution struct {
 	accounts *account.Accounts
 	meter    *meter.Meter
+	mint     *mint.Mint
+	live     *live.Resolver // nil without rules
+	desk     *escrow.Desk
 	office   *office.Office // nil at the root, whose few delegations are written by hand
 }
 
@@ -79,9 +91,20 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 			return err
 		}
 		n.top = in.office.Guard(n.top) // no writes under a prefix in the last moments of its move
-		n.goes("office", in.office.Run)
+		n.goes("office", n.whilePrimary(in.office.Run))
 	}
-	n.goes("accounts", in.accounts.Run)
+	n.goes("accounts", n.whilePrimary(in.accounts.Run))
+	in.mint, err = mint.New(ctx, mint.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Registry: desk, Dir: filepath.Join(n.cfg.Data, "codes"), Now: n.now, Log: n.log})
+	if err != nil {
+		return err
+	}
+	n.goes("mint", n.whilePrimary(in.mint.Run))
+	if err := n.openEscrow(in); err != nil {
+		return err
+	}
+	if err := n.openLive(in); err != nil {
+		return err
+	}
 	n.in = in
 	if err := n.openLedger(ctx); err != nil {
 		return err
@@ -94,6 +117,7 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 			if err := in.accounts.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 				n.log.Error("an account could not be read again", "id", c.ID, "err", err)
 			}
+			n.heardPaper(ctx, c.ID)
 			if err := n.policy.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 				n.log.Error("a rule could not be read again", "id", c.ID, "err", err)
 			}
@@ -105,6 +129,150 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 		return document.FollowEach(ctx, n.registry, after, each, nil, applications, organisations)
 	})
 	return nil
+}
+
+// whilePrimary runs f as long as this node takes changes: what f does on one site of a prefix must not be done on another.
+func (n *Node) whilePrimary(f func(context.Context) error) func(context.Context) error {
+	switch {
+	case n.cfg.Mirror != nil:
+		return func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	case n.sites == nil:
+		return f
+	}
+	return func(ctx context.Context) error {
+		t := time.NewTicker(500 * time.Millisecond)
+		defer t.Stop()
+		var end context.CancelFunc
+		var done chan error
+		for {
+			switch on := n.sites.Role() == site.Primary; {
+			case on && end == nil:
+				var run context.Context
+				run, end = context.WithCancel(ctx)
+				done = make(chan error, 1)
+				go func() { done <- f(run) }()
+			case !on && end != nil:
+				end()
+				<-done
+				end, done = nil, nil
+			}
+			select {
+			case <-ctx.Done():
+				if end != nil {
+					end()
+					<-done
+				}
+				return ctx.Err()
+			case err := <-done:
+				end()
+				return err
+			case <-t.C:
+			}
+		}
+	}
+}
+
+// heardPaper lets templates and code rules be read again that somebody wrote past their rooms.
+func (n *Node) heardPaper(ctx context.Context, v id.ID) {
+	t := n.templates.Load()
+	if t == nil || !strings.Contains(v.Suffix(), "_") {
+		return
+	}
+	err := t.Heard(ctx, v)
+	if err == nil && strings.HasPrefix(v.Suffix(), "META_") {
+		n.policy.Refresh()
+	}
+	if err == nil {
+		err = n.in.mint.Heard(ctx, v)
+	}
+	if err != nil && ctx.Err() == nil {
+		n.log.Error("a paper could not be read again", "id", v, "err", err)
+	}
+}
+
+// openEscrow readies backups and deposits of the running node.
+func (n *Node) openEscrow(in *institution) error {
+	var admins []record.Ref
+	for _, a := range n.cfg.Admins {
+		r, err := record.ParseRef(a)
+		if err != nil {
+			return err
+		}
+		admins = append(admins, r)
+	}
+	in.desk = &escrow.Desk{Admins: admins, Log: n.log, Now: n.now}
+	// A store that is shared is backed up with its own tools.
+	if dir, ok := storeFolder(n.cfg.Store); ok {
+		in.desk.Node = escrow.Node{Name: n.cfg.Name, Folder: n.cfg.Data, Skip: []string{dir}, Store: n.store, Now: n.now}
+	}
+	c := n.cfg.Escrow
+	if c == nil {
+		return nil
+	}
+	var to []escrow.Recipient
+	for _, text := range c.Recipients {
+		r, err := escrow.ParseRecipient(text)
+		if err != nil {
+			return err
+		}
+		to = append(to, r)
+	}
+	place, err := escrow.Folder(c.Folder)
+	if err != nil {
+		return err
+	}
+	n.closes = append(n.closes, place.Close)
+	in.desk.LogTo = filepath.Join(n.cfg.Data, "escrow.log")
+	in.desk.Make = func(ctx context.Context, k escrow.Kind) (*escrow.Manifest, error) {
+		return escrow.Make(ctx, escrow.Config{Source: n.registry, Place: place, Prefix: n.cfg.Prefix, Kind: k, To: to, Key: n.prefixKey, Log: in.desk.LogTo})
+	}
+	n.goes("escrow", in.desk.Run)
+	return nil
+}
+
+// storeFolder is the folder of an embedded store.
+func storeFolder(at string) (dir string, ok bool) {
+	u, err := url.Parse(at)
+	switch {
+	case err != nil || u.Scheme == "":
+		return at, true
+	case u.Scheme == "pebble":
+		return u.Path, true
+	}
+	return "", false
+}
+
+// openLive readies the values that are fetched from their owner's systems.
+func (n *Node) openLive(in *institution) (err error) {
+	if len(n.cfg.Live.Rules) == 0 {
+		return nil
+	}
+	in.live, err = live.New(live.Config{Next: n.registry, Ready: n.registry, Governor: n.policy, Rights: n.registry.Administers, Sign: n.registry.Sign,
+		Secret: secret, Declaration: n.cfg.Live, Now: n.now, Log: n.log})
+	if err == nil {
+		n.closes = append(n.closes, in.live.Close)
+	}
+	return err
+}
+
+// secret reads a credential by its reference.
+func secret(ref string) (string, error) {
+	kind, name, _ := strings.Cut(ref, ":")
+	var v string
+	switch kind {
+	case "env":
+		v = os.Getenv(name)
+	case "file":
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return "", problem.Wrap(err, problem.BadRequest, "the credential %s cannot be read", "无法读取凭据 %s", ref)
+		}
+		v = strings.TrimSpace(string(b))
+	}
+	if v == "" {
+		return "", problem.New(problem.BadRequest, "the credential %q is empty; write env:NAME or file:PATH", "凭据 %q 为空；请写成 env:名称 或 file:路径", ref)
+	}
+	return v, nil
 }
 
 // hosted is the prefixes that are kept here beside the node's own.

@@ -81,11 +81,21 @@ func (n *Node) openLedger(ctx context.Context) error {
 	open := func(name string, source ledger.Source, about func(*ledger.Entry) []byte) (*ledger.Log, error) {
 		l, err := ledger.Open(ctx, ledger.Config{Dir: filepath.Join(dir, name), Origin: LogOrigin(n.cfg.Prefix, n.cfg.Name, name), Key: key,
 			Source: source, Witnesses: witnesses, Quorum: n.cfg.Ledger.Quorum, ID: about, Client: pinned(pins), Now: n.now, Log: n.log})
+		if problem.Is(err, problem.Bogus) {
+			n.log.Error("the log does not match what is stored, and is not continued: see what was restored or altered", "log", name, "err", err)
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
 		n.closes = append(n.closes, l.Close)
-		n.goes("ledger of "+name, l.Run)
+		n.goes("ledger of "+name, func(ctx context.Context) error {
+			// A log that must not go on is a matter for people; what the node is for goes on.
+			if err := l.Run(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("the log no longer matches what is stored, and has stopped: see what was restored or altered", "log", name, "err", err)
+			}
+			return nil
+		})
 		return l, nil
 	}
 	if n.changeLog, err = open("changes", ledger.Changes(n.registry), ledger.EntryID); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/fujie-id/fujie/recursor"
 	"github.com/fujie-id/fujie/registry"
 	"github.com/fujie-id/fujie/store"
+	"github.com/fujie-id/fujie/template"
 	"github.com/fujie-id/fujie/trust"
 	"github.com/fujie-id/fujie/trust/ledger"
 	"github.com/fujie-id/fujie/trust/policy"
@@ -48,9 +49,11 @@ type Node struct {
 	sites    *site.Site         // nil unless the prefix has several sites that take over from one another
 	top      record.Registrar   // where writes begin their way to the registry
 
-	outside   *outsider      // asks as a stranger would; nil without a root to ask
-	in        *institution   // nil on a recursive node, and where the configuration says plain
-	policy    *policy.Policy // nil where the configuration says plain
+	outside   *outsider                          // asks as a stranger would; nil without a root to ask
+	in        *institution                       // nil on a recursive node, and where the configuration says plain
+	templates atomic.Pointer[template.Templates] // nil until they are read
+	resolver  record.Resolver                    // what the wires ask
+	policy    *policy.Policy                     // nil where the configuration says plain
 	accessLog *ledger.Log
 	changeLog *ledger.Log // nil where there is no ledger
 	witness   *ledger.Cosigner
@@ -295,6 +298,7 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 		n.web.Bearer = n.in.accounts.Bearer
 	}
 	n.web.Routes = n.routes()
+	n.resolver = d.resolver
 	for _, c := range udp {
 		n.goes("IRP over UDP", func(ctx context.Context) error { return n.irp.ServeUDP(ctx, c) })
 	}

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/template"
 	"github.com/fujie-id/fujie/trust/ledger"
 	"github.com/fujie-id/fujie/trust/policy"
 )
@@ -30,6 +32,17 @@ func (n *Node) openPolicy(ctx context.Context) error {
 	if err := n.policy.Open(ctx, papers{n.registry, n}); err != nil {
 		return err
 	}
+	c := template.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Registry: papers{n.registry, n}, Store: n.store, Now: n.now, Log: n.log}
+	if n.recursor != nil {
+		c.World = n.recursor
+	}
+	t, err := template.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	n.templates.Store(t)
+	n.policy.Refresh()
+	n.top = &template.Guard{Templates: t, Next: n.top, Reader: n.registry, Administers: n.registry.Administers}
 	n.top = &policy.Guard{Policy: n.policy, Next: n.top, Reader: n.registry}
 	n.every(time.Minute, func(ctx context.Context) {
 		if n.sites != nil && n.sites.Role() != "primary" || n.cfg.Mirror != nil {
@@ -67,8 +80,17 @@ func (a accesses) Entries(ctx context.Context, after uint64, limit int) ([]ledge
 // classes is what templates say of who sees the properties of their records.
 type classes struct{ n *Node }
 
-func (c classes) Class(ctx context.Context, template string) (policy.Class, bool) {
-	return policy.Class{}, false
+func (c classes) Class(ctx context.Context, name string) (policy.Class, bool) {
+	t := c.n.templates.Load()
+	if t == nil {
+		return policy.Class{}, false
+	}
+	all, items, known := t.Class(ctx, name)
+	out := policy.Class{Default: policy.Visibility(all), Items: map[string]policy.Visibility{}}
+	for item, v := range items {
+		out.Items[handle.Fold(item)] = policy.Visibility(v)
+	}
+	return out, known
 }
 
 var _ record.Governor = (*policy.Policy)(nil)

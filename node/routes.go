@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/trust/ledger"
 )
 
 // routes is who answers which path beside wire/web itself.
@@ -24,9 +25,16 @@ func (n *Node) routes() func(path string) http.Handler {
 	if n.sites != nil {
 		tables = append(tables, n.sites.Routes(n.web.Identify))
 	}
-	if n.changeLog != nil {
+	if n.in != nil {
+		tables = append(tables, n.in.desk.Routes(n.web.Identify))
+	}
+	if n.accessLog != nil {
 		below("/ledger/access/", http.StripPrefix("/ledger/access", n.accessLog.Files()))
+	}
+	if n.changeLog != nil {
 		below("/ledger/changes/", http.StripPrefix("/ledger/changes", n.changeLog.Files()))
+	}
+	if n.witness != nil {
 		tables = append(tables, func(path string) http.Handler {
 			switch path {
 			case "/ledger/witness/add-checkpoint":
@@ -99,6 +107,14 @@ func (n *Node) front() *api.API {
 		n.in.accounts.Register(a)
 		n.policy.Operations(a)
 		n.in.meter.API(a)
+		n.templates.Load().Register(a)
+		n.in.mint.Register(a)
+		if n.in.live != nil {
+			n.in.live.API(a, n.cfg.Prefix)
+		}
+		if n.witness != nil {
+			(&ledger.Ledger{Changes: n.changeLog, Access: n.accessLog, Witness: n.witness, Records: n.resolver}).Register(a)
+		}
 		if n.in.office != nil {
 			n.in.office.Register(a)
 			n.checkReachability(a)

@@ -231,11 +231,13 @@ func (t *Audit) Entries(ctx context.Context, after uint64, limit int) ([]Access,
 		grown := t.grown
 		t.mu.Unlock()
 		var out []Access
-		err := trail.Range(ctx, t.store, store.Span{From: binary.BigEndian.AppendUint64(nil, after+1)}, func(a Access) error {
-			if out = append(out, a); len(out) == limit {
-				return store.Stop
-			}
-			return nil
+		err := t.durable(ctx, func(s store.Reader) error {
+			return trail.Range(ctx, s, store.Span{From: binary.BigEndian.AppendUint64(nil, after+1)}, func(a Access) error {
+				if out = append(out, a); len(out) == limit {
+					return store.Stop
+				}
+				return nil
+			})
 		})
 		if err != nil || len(out) > 0 {
 			return out, err
@@ -246,6 +248,16 @@ func (t *Audit) Entries(ctx context.Context, after uint64, limit int) ([]Access,
 		case <-grown:
 		}
 	}
+}
+
+// durable reads what no crash takes back: a log that signed an entry must find it again.
+func (t *Audit) durable(ctx context.Context, read func(store.Reader) error) error {
+	s, err := t.store.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return read(s)
 }
 
 // Of is up to limit entries about records of one prefix, the newest first, before the number before (0: from the end).
