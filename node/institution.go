@@ -69,7 +69,7 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	}
 	// Sessions are signed by a key that every library of JSON Web Tokens knows.
 	in.accounts, err = account.New(ctx, account.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Registry: desk, Key: n.tlsKey,
-		Origin: n.cfg.Origin, Providers: providers, Now: n.now, Log: n.log})
+		Origin: n.cfg.Origin, Providers: providers, Keys: n.keyAt, DigestLogin: n.cfg.SNMS != nil && n.cfg.SNMS.DigestLogin, Now: n.now, Log: n.log})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ func (n *Node) routes() func(path string) http.Handler {
 	if n.in != nil {
 		tables = append(tables, n.in.desk.Routes(n.web.Identify))
 	}
+	if n.in != nil && n.cfg.Role != Root {
+		tables = append(tables, n.dropIns())
+	}
 	if n.accessLog != nil {
 		below("/ledger/access/", http.StripPrefix("/ledger/access", n.accessLog.Files()))
 	}
