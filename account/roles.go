@@ -60,7 +60,12 @@ func (a *Accounts) Roles(ctx context.Context, who record.Identity) ([]api.Role, 
 		return nil, nil
 	}
 	if below, ok := strings.CutPrefix(handle.Fold(who.Name), "0.NA/"); ok {
-		if who.Index < indexKey || who.Index >= indexKey+maxPrefixKeys {
+		// The key of a hosted prefix's administrator stands behind the host's own, which signs for it.
+		most := uint32(indexKey + maxPrefixKeys)
+		if below != a.prefix {
+			most = indexKey + 2*maxPrefixKeys
+		}
+		if who.Index < indexKey || who.Index >= most {
 			return nil, nil
 		}
 		if _, err := a.place(ctx, below); err != nil {

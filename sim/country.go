@@ -22,6 +22,7 @@ import (
 	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trust/ledger"
 )
 
 // Options say how to run a country.
@@ -208,6 +209,14 @@ func (c *Country) prepare(p placed, primary string) error {
 	if sites := c.sites[p.prefix]; p.prefix != "" && sites != nil {
 		cfg.Sites = &node.Sites{Self: p.name, All: sites.peers, Hold: c.plan.National.Hold}
 	}
+	if p.role == node.SecondLevel || p.role == node.Enterprise {
+		if sites := c.sites[c.plan.National.Prefix]; sites != nil {
+			cfg.Ledger.Witnesses = sites.witnesses
+		}
+		if up := c.state.Primary(p.parent); up != nil {
+			cfg.Parent = &node.Peer{URL: up.HTTPS, Key: up.Pin}
+		}
+	}
 	b, err := yaml.Marshal(cfg)
 	if err != nil {
 		return err
@@ -229,8 +238,9 @@ func (c *Country) prepare(p placed, primary string) error {
 // siteGroup is the sites of one prefix, with their addresses and keys settled before the first of them starts, since each
 // is told of all.
 type siteGroup struct {
-	peers []node.Peer
-	addrs map[string]string // name → host:port of HTTPS
+	peers     []node.Peer
+	addrs     map[string]string // name → host:port of HTTPS
+	witnesses []node.WitnessPeer
 }
 
 // placeSites settles where the sites of the national prefix are.
@@ -260,6 +270,18 @@ func (c *Country) placeSites() error {
 			return err
 		}
 		g.addrs[s.Name] = l.Addr().String()
+		// The second and the third site co-sign the logs of everybody below.
+		if len(g.peers) == 1 || len(g.peers) == 2 {
+			logs, err := node.LogKey(dir, c.plan.Algorithm)
+			if err != nil {
+				return err
+			}
+			v, err := ledger.WitnessVerifier(node.WitnessName(n.Prefix, s.Name), logs.Public())
+			if err != nil {
+				return err
+			}
+			g.witnesses = append(g.witnesses, node.WitnessPeer{URL: "https://" + l.Addr().String(), Key: tls.Public().Fingerprint(), Vkey: v.String()})
+		}
 		g.peers = append(g.peers, node.Peer{Name: s.Name, URL: "https://" + l.Addr().String(), Key: tls.Public().Fingerprint(), Signs: server.Public().Fingerprint()})
 	}
 	c.sites = map[string]*siteGroup{n.Prefix: g}

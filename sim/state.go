@@ -87,3 +87,13 @@ func (s *State) Node(name string) *NodeState {
 	}
 	return nil
 }
+
+// Primary is the node that was the first site of a prefix, or nil.
+func (s *State) Primary(prefix string) *NodeState {
+	for i := range s.Nodes {
+		if s.Nodes[i].Prefix == prefix && !s.Nodes[i].Mirror {
+			return &s.Nodes[i]
+		}
+	}
+	return nil
+}
