@@ -32,8 +32,11 @@ type Config struct {
 	Identify func(r *http.Request) (Caller, error)
 	// Store keeps the answers to requests with an Idempotency-Key; nil: such a key is refused.
 	Store store.Store
-	Log   *slog.Logger
-	Now   func() time.Time
+	// Secrets are beginnings of paths whose answers hold secrets (tokens, private keys, invitations): they are never kept,
+	// so that a repeated request is done again, or finds what the first one made.
+	Secrets []string
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // API is the interface, to which rooms add their operations with Do.
@@ -67,7 +70,7 @@ func New(cfg Config) *API {
 	c.Security = []map[string][]string{{}, {"bearer": {}}, {"basic": {}}, {"signature": {}}, {"mutualTLS": {}}}
 	mux := http.NewServeMux()
 	a := &API{Huma: humago.New(mux, c), Mux: mux, cfg: cfg}
-	a.keys = idempotency{store: cfg.Store, now: cfg.Now}
+	a.keys = idempotency{store: cfg.Store, now: cfg.Now, secrets: cfg.Secrets}
 	mux.HandleFunc("GET /docs", a.page)
 	return a
 }

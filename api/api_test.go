@@ -27,7 +27,7 @@ func things(t *testing.T) (*httptest.Server, *int) {
 	t.Helper()
 	st := memory.New()
 	t.Cleanup(func() { st.Close() })
-	a := New(Config{Title: "Things", Version: "1", Store: st, Identify: func(r *http.Request) (Caller, error) {
+	a := New(Config{Title: "Things", Version: "1", Store: st, Secrets: []string{"/api/secrets"}, Identify: func(r *http.Request) (Caller, error) {
 		switch r.Header.Get("Authorization") {
 		case "":
 			return Caller{}, nil
@@ -45,6 +45,11 @@ func things(t *testing.T) (*httptest.Server, *int) {
 				return nil, errors.New("secret detail of the disk")
 			}
 			return Tag(in.Body), nil
+		})
+	Do(a, huma.Operation{Method: http.MethodPost, Path: "/api/secrets", Summary: "Make a secret", Tags: []string{"things"}},
+		func(ctx context.Context, in *struct{ Body thing }) (*Tagged[thing], error) {
+			*done++
+			return Tag(thing{Name: "secret", N: *done}), nil
 		})
 	Do(a, huma.Operation{Method: http.MethodDelete, Path: "/api/things/{name}", Summary: "Remove", Tags: []string{"things"}, DefaultStatus: 204},
 		func(ctx context.Context, in *struct {
@@ -139,6 +144,12 @@ func TestIdempotency(t *testing.T) {
 	if long, _ := call(t, s, "POST", "/api/things", `{"name":"nut","n":0}`, "Idempotency-Key", strings.Repeat("k", 300)); long.StatusCode != 400 {
 		t.Errorf("a long key: %d", long.StatusCode)
 	}
+	// A secret is never kept.
+	_, one := call(t, s, "POST", "/api/secrets", `{"name":"nut","n":0}`, "Idempotency-Key", "s")
+	if _, two := call(t, s, "POST", "/api/secrets", `{"name":"nut","n":0}`, "Idempotency-Key", "s"); one == two {
+		t.Errorf("a secret was kept: %s", two)
+	}
+	*done = 2
 	// What failed inside is done again.
 	call(t, s, "POST", "/api/things", `{"name":"boom","n":0}`, "Idempotency-Key", "k2")
 	if call(t, s, "POST", "/api/things", `{"name":"boom","n":0}`, "Idempotency-Key", "k2"); *done != 4 {

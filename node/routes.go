@@ -100,7 +100,8 @@ func (n *Node) serveHints(w http.ResponseWriter, r *http.Request) {
 
 // front puts our own interface together.
 func (n *Node) front() *api.API {
-	c := api.Config{Title: "Fujie 符节 · " + n.cfg.Name, Version: "1", Store: n.store, Log: n.log, Now: n.now}
+	c := api.Config{Title: "Fujie 符节 · " + n.cfg.Name, Version: "1", Store: n.store, Log: n.log, Now: n.now,
+		Secrets: []string{"/api/login", "/api/users", "/api/apps", "/api/me"}}
 	if n.in != nil {
 		c.Identify = n.caller
 	}
