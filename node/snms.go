@@ -608,7 +608,7 @@ func (x counter) Apply(ctx context.Context, _ record.Identity, a *snms.Applicati
 	case !problem.Is(err, problem.NotFound):
 		return "", err
 	}
-	v, _, err := x.d.n.in.accounts.CreateUser(ctx, self, account.NewUser{Prefix: home, Name: name, Title: clipTitle(a.User.Remarks), Email: a.User.Email, Password: a.User.Password})
+	v, _, err := x.d.n.in.accounts.CreateUser(ctx, api.Caller{Identity: record.Identity{Ref: self.Ref, Operator: true}}, account.NewUser{Prefix: home, Name: name, Title: clipTitle(a.User.Remarks), Email: a.User.Email, Password: a.User.Password})
 	if problem.Is(err, problem.Exists) {
 		return "", problem.New(problem.BadValue, "the user name %.60q is taken: take another one", "用户名 %.60q 已被占用：请更换", name)
 	}
