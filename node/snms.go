@@ -32,8 +32,26 @@ type desk struct {
 	templates *template.Templates
 	doors     doors
 
-	mu   sync.Mutex
-	kept map[string]int64 // bytes of files that callers without a role left, by who, since the node was started
+	mu      sync.Mutex
+	kept    map[string]int64 // bytes of files that callers without a role left, by who, since the node was started
+	minute  time.Time        // in which applications are counted
+	applied int
+}
+
+// maxApplied is how many applications of nobody known are looked at in a minute: each makes a key and an account.
+const maxApplied = 60
+
+// crowded counts one application more, and says when there are too many.
+func (d *desk) crowded() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := d.n.now(); now.Sub(d.minute).Abs() >= time.Minute {
+		d.minute, d.applied = now, 0
+	}
+	if d.applied++; d.applied > maxApplied {
+		return problem.New(problem.Busy, "too many apply at once: try again in a minute", "同时申请的人过多：请一分钟后再试")
+	}
+	return nil
 }
 
 // mayWrite are the roles that register and edit.
@@ -53,12 +71,16 @@ func (d *desk) at(ctx context.Context, by record.Identity, prefix string) (api.C
 	if err != nil || by.IsAnonymous() || d.n.in.office == nil || c.Has(prefix, api.EnterpriseAdmin) {
 		return c, err
 	}
-	if p, err := d.n.in.office.Prefix(c, prefix); err == nil && p.Paper.State == office.Active {
-		if ref, err := record.ParseRef(p.Paper.Applicant); err == nil && ref.Same(by.Ref) && !handle.Equal(ref.Name, p.ID.String()) {
-			c.Roles = append(slices.Clone(c.Roles), api.Role{Name: api.EnterpriseAdmin, Prefix: p.Paper.Prefix})
-		}
+	if p, err := d.n.in.office.Prefix(c, prefix); err == nil && p.Paper.State == office.Active && applied(&p, by) {
+		c.Roles = append(slices.Clone(c.Roles), api.Role{Name: api.EnterpriseAdmin, Prefix: p.Paper.Prefix})
 	}
 	return c, nil
+}
+
+// applied reports whether an application is that of by's account.
+func applied(p *office.Paper, by record.Identity) bool {
+	ref, err := record.ParseRef(p.Paper.Applicant)
+	return err == nil && ref.Same(by.Ref) && !handle.Equal(ref.Name, p.ID.String())
 }
 
 // need is nil when by has one of the roles at prefix, which must be kept here.
@@ -91,9 +113,16 @@ func (d *desk) own(ctx context.Context, by record.Identity) string {
 			}
 		}
 		if d.n.in.office != nil {
-			list, _ := d.n.in.office.List(c, "", 1, []office.State{office.Active}, "")
-			if len(list) > 0 && d.here(list[0].Paper.Prefix) {
-				return list[0].Paper.Prefix
+			for after := ""; ; {
+				list, next := d.n.in.office.List(c, after, 1000, []office.State{office.Active}, "")
+				for _, p := range list {
+					if applied(&p, by) && d.here(p.Paper.Prefix) {
+						return p.Paper.Prefix
+					}
+				}
+				if after = next; next == "" || len(list) == 0 {
+					break
+				}
 			}
 		}
 	}
@@ -585,6 +614,9 @@ func (x counter) office() *office.Office { return x.d.n.in.office }
 // keys, and a prefix needs one: it is made here, and its private half is kept as a file of that account, under the password
 // that was sent; the application's note says its name.
 func (x counter) Apply(ctx context.Context, _ record.Identity, a *snms.Application) (string, error) {
+	if err := x.d.crowded(); err != nil {
+		return "", err
+	}
 	home := x.d.n.cfg.Prefix
 	_, name, cut := strings.Cut(a.User.UserName, "/")
 	if !cut {
@@ -615,9 +647,14 @@ func (x counter) Apply(ctx context.Context, _ record.Identity, a *snms.Applicati
 	if err != nil {
 		return "", err
 	}
+	file := ""
 	undo := func() {
 		ctx := context.WithoutCancel(ctx)
-		_, err := x.d.n.Write(ctx, operator, []record.Write{{Op: record.Delete, ID: v}})
+		writes := []record.Write{{Op: record.Delete, ID: v}}
+		if f, err := id.ParseHandle(file); err == nil {
+			writes = append(writes, record.Write{Op: record.Delete, ID: f})
+		}
+		_, err := x.d.n.Write(ctx, operator, writes)
 		if err == nil {
 			err = x.d.n.in.accounts.Heard(ctx, v)
 		}
@@ -627,7 +664,6 @@ func (x counter) Apply(ctx context.Context, _ record.Identity, a *snms.Applicati
 	}
 	sealed, err := key.MarshalEncryptedPEM([]byte(a.User.Password), nil)
 	if err == nil {
-		var file string
 		if file, err = (cabinet{x.d}).keep(ctx, self.Identity, home, name+".pem", sealed, false); err == nil {
 			form.Note = "密钥文件 " + file + "，以申请时的口令加密 (the private key, under the password of the application)"
 		}

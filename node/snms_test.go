@@ -309,6 +309,33 @@ func TestSNMS(t *testing.T) {
 		t.Errorf("the trail lacks who saw it: %+v", seen)
 	}
 
+	// Another of its prefixes is to be on its own server; it corrects that application.
+	own := visit(t, n)
+	second := application("88.118.2003", "qian", weakPassword)
+	if got := own.ask("POST", "/snms/api/v3/ent/apply", second); json.Unmarshal([]byte(got), &applied) != nil || applied.Status != 1 {
+		t.Fatalf("apply: %s", got)
+	}
+	own.token = own.login("/identity/token", "qian", weakPassword)
+	if got := own.ask("POST", "/snms/api/ent/config", `{"entPrefix":"88.118.2003","hdlType":"HS_SITE","ip":"192.0.2.7","ipType":6,"tcpPort":2641}`); !strings.Contains(got, `"status":-2`) {
+		t.Errorf("an IPv4 address as IPv6: %s", got)
+	}
+	own.gives(snmsTrue, "POST", "/snms/api/ent/config", `{"entPrefix":"88.118.2003","hdlType":"HS_SITE","ip":"192.0.2.7","ipType":"4","tcpPort":"2641"}`)
+	if got := own.ask("GET", "/snms/api/prefix/page", ""); !strings.Contains(got, `"entPrefix":"88.118.2003"`) || !strings.Contains(got, `"state":4,"proxyState":1`) || !strings.Contains(got, `"totalElements":1`) {
+		t.Errorf("its prefixes: %s", got)
+	}
+	own.gives(snmsTrue, "POST", "/snms/api/v3/ent/upgrade-apply", strings.Replace(second, "启明医疗器械有限公司", "启明二厂", 1))
+	if got := own.ask("GET", "/snms/api/v3/ent/detail?id="+applied.Data, ""); !strings.Contains(got, "启明二厂") || !strings.Contains(got, `"proxyState":1`) {
+		t.Errorf("after the correction: %s", got)
+	}
+	if got := own.ask("GET", "/snms/api/v3/ent/detail?id="+p.ID.String(), ""); got != `{"message":"企业不存在","status":-2,"data":null}` {
+		t.Errorf("another's application: %s", got)
+	}
+	for _, prefix := range []string{"88.118.2001", "88.118.2003"} {
+		if got := own.ask("POST", "/identityv2/data", one(prefix+"/Z", "QM")); strings.Contains(got, `"status":1,`) {
+			t.Errorf("who only applied registers: %s", got)
+		}
+	}
+
 	v.gives(snmsTrue, "DELETE", q, "")
 	v.gives(`{"message":"模板不存在","status":-2,"data":null}`, "GET", q, "")
 
