@@ -793,7 +793,15 @@ func (x granting) Info(ctx context.Context, by record.Identity, v id.ID) ([]idhu
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b idhub.ClassGrant) int { return strings.Compare(a.Item, b.Item) })
+	slices.SortFunc(out, func(a, b idhub.ClassGrant) int {
+		if a.Item == b.Item && a.Edit != b.Edit {
+			if b.Edit {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Item, b.Item)
+	})
 	return out, nil
 }
 

@@ -664,7 +664,7 @@ func (x counter) Apply(ctx context.Context, _ record.Identity, a *snms.Applicati
 	}
 	sealed, err := key.MarshalEncryptedPEM([]byte(a.User.Password), nil)
 	if err == nil {
-		if file, err = (cabinet{x.d}).keep(ctx, self.Identity, home, name+".pem", sealed, false); err == nil {
+		if file, err = cabinet(x).keep(ctx, self.Identity, home, name+".pem", sealed, false); err == nil {
 			form.Note = "密钥文件 " + file + "，以申请时的口令加密 (the private key, under the password of the application)"
 		}
 	}
@@ -917,7 +917,7 @@ func pointed(g *snms.Pointing) (office.Site, error) {
 
 // Upload implements snms.Enterprises.
 func (x counter) Upload(ctx context.Context, by record.Identity, name string, data []byte) (string, error) {
-	return cabinet{x.d}.keep(ctx, by, x.d.own(ctx, by), name, data, false)
+	return cabinet(x).keep(ctx, by, x.d.own(ctx, by), name, data, false)
 }
 
 var (
