@@ -214,7 +214,13 @@ func (d *desk) Write(ctx context.Context, by record.Identity, writes []record.Wr
 				roles[p] = has
 			}
 			if has {
-				as = 1
+				kept, ok, err := d.keep(ctx, *w)
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					w, as = &kept, 1
+				}
 			}
 		}
 		groups[as], places[as] = append(groups[as], *w), append(places[as], i)
@@ -237,6 +243,34 @@ func (d *desk) Write(ctx context.Context, by record.Identity, writes []record.Wr
 		}
 	}
 	return out, nil
+}
+
+// keep is w with the permissions and times to live of the values that it replaces, since these interfaces have no word for them:
+// what is closed stays closed. ok is false when a value is not to be changed.
+func (d *desk) keep(ctx context.Context, w record.Write) (out record.Write, ok bool, err error) {
+	if w.Op == record.Create {
+		return w, true, nil
+	}
+	a, err := d.n.registry.Resolve(ctx, record.Query{ID: w.ID, By: operator, NoReferral: true})
+	switch problem.KindOf(err) {
+	case problem.Internal, problem.Canceled, problem.Busy:
+		if err != nil {
+			return w, false, err
+		}
+	}
+	w.Values = slices.Clone(w.Values)
+	for i := range a.Values {
+		old := &a.Values[i]
+		at := slices.IndexFunc(w.Values, func(v record.Value) bool { return v.Index == old.Index })
+		touched := at >= 0 || slices.Contains(w.Indexes, old.Index) || w.Op == record.Delete && property(old.Index)
+		if touched && old.Perm&record.AdminWrite == 0 {
+			return w, false, nil
+		}
+		if at >= 0 {
+			w.Values[at].Perm, w.Values[at].TTL = old.Perm, old.TTL
+		}
+	}
+	return w, true, nil
 }
 
 // plain reports whether w writes data and nothing else.

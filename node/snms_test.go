@@ -215,6 +215,25 @@ func TestSNMS(t *testing.T) {
 	if got := v.ask("POST", "/identityv2/data", one("88.118.1001/A1", "QM-1")); strings.Contains(got, `"status":1,`) {
 		t.Errorf("somebody else's prefix: %s", got)
 	}
+	// What was closed, or is not to be changed, stays so.
+	perms := func(model record.Perm) {
+		t.Helper()
+		res, err := n.Write(t.Context(), operator, []record.Write{{Op: record.Add, ID: id.MustParse("88.118.2001/A1"), Overwrite: true,
+			Values: []record.Value{{Index: 2000, Type: "model", Data: []byte("QM-2"), Perm: model, TTL: record.TTL{Seconds: 60}}}}})
+		if err != nil || res[0].Err != nil {
+			t.Fatal(err, res)
+		}
+	}
+	perms(record.AdminRead | record.AdminWrite)
+	v.gives(snmsTrue, "PUT", "/identityv2/data", one("88.118.2001/A1", "QM-3"))
+	if a, err := n.registry.Resolve(t.Context(), record.Query{ID: id.MustParse("88.118.2001/A1"), Indexes: []uint32{2000}, PublicOnly: true}); err == nil {
+		t.Errorf("an update opens what was closed: %v", a.Values)
+	}
+	perms(record.AdminRead | record.PublicRead)
+	if got := v.ask("PUT", "/identityv2/data", one("88.118.2001/A1", "QM-4")); strings.Contains(got, `"status":1,`) {
+		t.Errorf("what is not to be changed: %s", got)
+	}
+	perms(record.DefaultPerm)
 	// An extension of the template, in which a property is disabled.
 	v.gives(snmsTrue, "PUT", "/snms/api/v5/template", `{"prefix":"88.118.2001","version":"V1.0/泵","items":[{"name":"批号","idType":"batch","idIndex":2001,"required":0,"state":0,"metadata":{}},{"name":"颜色","idType":"color","idIndex":2002,"state":1,"metadata":{"maxLength":9}}]}`)
 	if got := v.ask("GET", q, ""); !strings.Contains(got, `"idIndex":2001,"required":false,"state":0`) || !strings.Contains(got, `"idType":"color"`) || !strings.Contains(got, `"idType":"model"`) {
