@@ -2,14 +2,18 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"mime/multipart"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/template"
 	"github.com/fujie-id/fujie/trust"
 	"github.com/fujie-id/fujie/wire/web/idhub"
@@ -224,6 +228,76 @@ func TestIDHub(t *testing.T) {
 	}
 	if got := partner.ask("POST", "/api/v1/doip/file-acquire", `{"fileId":"88.118.1001/D1"}`); !strings.Contains(got, `"code":104`) {
 		t.Errorf("no file: %s", got)
+	}
+}
+
+// elsewhere is the rest of the world: one program's key.
+type elsewhere struct {
+	mu  sync.Mutex
+	key trust.PublicKey
+	how record.Trust
+}
+
+func (e *elsewhere) Resolve(_ context.Context, q record.Query) (record.Answer, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if q.ID.String() != "88.9.1/APP_FAR" {
+		return record.Answer{}, problem.New(problem.NotFound, "no", "无")
+	}
+	return record.Answer{Trust: e.how, Values: []record.Value{{Index: 301, Type: record.TypePubKey, Data: e.key.Data(), Perm: record.DefaultPerm}}}, nil
+}
+
+// TestIDHubElsewhere shows that a program of another node's gets in by its own key, which is at 301 there, for as long as
+// that is its key, and only over a chain of signatures.
+func TestIDHubElsewhere(t *testing.T) {
+	n := newSecondLevel(t)
+	key, err := trust.Generate(trust.RSA, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := &elsewhere{key: key.Public(), how: record.Unchecked}
+	n.keys.world = far
+	v := visit(t, n)
+	enter := func() string {
+		t.Helper()
+		v.token = ""
+		var nonce struct{ Data string }
+		json.Unmarshal([]byte(v.ask("GET", "/api/v1/doip/public/challenge?handle=88.9.1/App_far", "")), &nonce)
+		sig, err := key.Sign([]byte(nonce.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := v.ask("POST", "/api/v1/doip/public/verify-response", fmt.Sprintf(`{"handle":"88.9.1/App_far","signature":%q}`, base64.StdEncoding.EncodeToString(sig)))
+		var token struct{ Data struct{ Token string } }
+		json.Unmarshal([]byte(got), &token)
+		v.token = token.Data.Token
+		return got
+	}
+	if got := enter(); v.token != "" {
+		t.Fatalf("an unsigned key is believed: %s", got)
+	}
+	far.mu.Lock()
+	far.how = record.Secure
+	far.mu.Unlock()
+	if got := enter(); v.token == "" {
+		t.Fatalf("it does not get in: %s", got)
+	}
+	if who, err := n.in.accounts.Bearer(t.Context(), v.token); err != nil || who.Ref.String() != "301:88.9.1/APP_FAR" {
+		t.Errorf("it is %v, %v", who, err)
+	}
+	v.gives(`{"code":1,"message":"success","data":{"content":[],"number":0,"size":10,"totalElements":0,"totalPages":0}}`, "GET", "/api/v1/open/message/appMessage", "")
+	if got := v.ask("POST", doip("Delete", "88.118.1001/D1"), "{}"); strings.Contains(got, `"code":1,`) {
+		t.Errorf("it may delete: %s", got)
+	}
+	next, err := trust.Generate(trust.Ed25519, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far.mu.Lock()
+	far.key = next.Public()
+	far.mu.Unlock()
+	if got := v.ask("GET", "/api/v1/open/message/appMessage", ""); !strings.Contains(got, `"code":401`) {
+		t.Errorf("its session outlives its key: %s", got)
 	}
 }
 
