@@ -102,10 +102,22 @@ func schemaNamer(t reflect.Type, hint string) string {
 	return out
 }
 
+// titles are how the rooms' tags stand on the page.
+var titles = map[string]string{
+	"Permissions (权限)": "Permissions 权限", "Prefixes": "Prefixes 前缀", "Reports": "Reports 上报", "Live values": "Live values 实时取数",
+	"applications": "Programs 应用身份", "codes": "Codes 编码", "office": "Office 登记机构", "groups": "Groups 身份组", "log-in": "Log-in 登录",
+	"ledger": "Ledger 账本", "my account": "My account 我的账户", "users": "Users 用户", "templates": "Templates 元数据模板",
+}
+
 // Do adds an operation. f gets the caller by From(ctx); its errors are rendered as problem details.
 func Do[I, O any](a *API, op huma.Operation, f func(ctx context.Context, in *I) (*O, error)) {
 	if op.OperationID == "" {
 		op.OperationID = strings.ToLower(op.Method) + strings.NewReplacer("/api/", "-", "/", "-", "{", "", "}", "", ".", "").Replace(op.Path)
+	}
+	for i, t := range op.Tags {
+		if title := titles[t]; title != "" {
+			op.Tags[i] = title
+		}
 	}
 	if len(op.Errors) == 0 {
 		op.Errors = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict}

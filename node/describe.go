@@ -44,7 +44,7 @@ func describe(o *huma.OpenAPI) {
 		}
 		o.Paths[path] = item
 	}
-	resolve, register, keys := []string{"resolution 解析"}, []string{"registration 注册"}, []string{"identity 身份"}
+	resolve, register, keys := []string{"Resolution 解析"}, []string{"Registration 注册"}, []string{"Identity 身份"}
 
 	add("/api/handles/{identifier}", &huma.PathItem{
 		Get: &huma.Operation{OperationID: "resolve", Summary: "Resolve an identifier (解析)", Tags: resolve, Responses: responses(json(ref)),
