@@ -153,8 +153,8 @@ func (c *nodeInitCmd) run(e *env, cfg *node.Config) error {
 		default:
 			e.print("6 seen from outside in %.0f ms, from the root down", "6 外部自根节点起 %.0f 毫秒可达", seen.Millis)
 		}
-		e.print("next:\n  fujie register --data %[1]s FILE        register identifiers (while the node is stopped), or\n  fujie register --server https://HOST:PORT --as 300:0.NA/%[2]s --key %[1]s/keys/prefix.pem FILE\n  fujie account --help                    people, programs, roles\n  fujie backup --data %[1]s --to DIR      a backup, while it runs\n  /usr/share/doc/fujie, docs/journeys/operator.md",
-			"接下来：\n  fujie register --data %[1]s 文件        登记标识（节点停止时），或\n  fujie register --server https://主机:端口 --as 300:0.NA/%[2]s --key %[1]s/keys/prefix.pem 文件\n  fujie account --help                    用户、应用与角色\n  fujie backup --data %[1]s --to 目录     运行中备份\n  /usr/share/doc/fujie，docs/journeys/operator.md", cfg.Data, cfg.Prefix)
+		e.print("next:\n  fujie register --data %[1]s FILE        register identifiers (while the node is stopped), or\n  fujie register --server https://HOST:PORT --as 300:0.NA/%[2]s --key %[1]s/keys/prefix.pem FILE\n  fujie account --help                    people, programs, roles\n  fujie backup --server https://HOST:PORT --as 300:0.NA/%[2]s --key %[1]s/keys/prefix.pem --out FILE   a backup, while it runs\n  /usr/share/doc/fujie, docs/journeys/operator.md",
+			"接下来：\n  fujie register --data %[1]s 文件        登记标识（节点停止时），或\n  fujie register --server https://主机:端口 --as 300:0.NA/%[2]s --key %[1]s/keys/prefix.pem 文件\n  fujie account --help                    用户、应用与角色\n  fujie backup --server https://主机:端口 --as 300:0.NA/%[2]s --key %[1]s/keys/prefix.pem --out 文件   运行中备份\n  /usr/share/doc/fujie，docs/journeys/operator.md", cfg.Data, cfg.Prefix)
 	}}
 	return run.Run(e)
 }
