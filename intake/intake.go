@@ -3,7 +3,8 @@
 // line gives an item to register or the reason why it cannot be, with its line number.
 //
 // A JSON line is {"id": "88.118.1001/ENG-42", "template": "…", "values": [{"index": 1, "type": "URL", "data": "…"}]}, its
-// values in the JSON form of Handle.Net. A CSV file has a header with a column "id" (or 标识); every other column is a value, its type
+// values in the JSON form of Handle.Net; or it gives the properties of its template by their English names instead:
+// {"id": "…", "template": "88.118/META_PUMP", "properties": {"serialNumber": "P-1", "mass": 12.5}}. A CSV file has a header with a column "id" (or 标识); every other column is a value, its type
 // the column's name, its index the number before a colon ("2000:name") or else its place (the first after id is 1).
 package intake
 
@@ -37,6 +38,7 @@ type Item struct {
 	ID         id.ID
 	As         string // the identifier as it stands in the file
 	Template   string
+	Properties map[string]any // of the template, by English names; numbers are json.Number; nil when the line gives none
 	Values     []record.Value
 	Enterprise *Enterprise // when a map made the prefix up from the line; else nil
 	Err        error       // why the line cannot be registered; the other fields may then be empty
@@ -256,6 +258,8 @@ func (r *Reader) fromJSON(line []byte) Item {
 			it.Template = in.String()
 		case "values":
 			it.Values = in.Values()
+		case "properties":
+			it.Properties = properties(in)
 		default:
 			in.Skip()
 		}
@@ -268,7 +272,44 @@ func (r *Reader) fromJSON(line []byte) Item {
 	if it.ID, it.Err = id.Parse(name); it.Err == nil {
 		it.Err = record.CheckAll(it.Values)
 	}
+	if it.Err == nil && it.Properties != nil && it.Template == "" {
+		it.Err = problem.New(problem.BadValue, "the line has properties but names no template: give \"template\", as 88.118/META_PUMP", "该行给出了 properties 但未注明模板：请给出 template，例如 88.118/META_PUMP")
+	}
 	return it
+}
+
+// properties reads an object whose members are any JSON.
+func properties(in *record.JSONReader) map[string]any {
+	out := map[string]any{}
+	in.Object(func(name string) {
+		if _, twice := out[name]; twice {
+			in.Fail("the property %.60q is there twice", "属性 %.60q 重复", name)
+		}
+		out[name] = anything(in)
+	})
+	return out
+}
+
+// anything reads any JSON; numbers stay as they are written.
+func anything(in *record.JSONReader) any {
+	switch in.Peek() {
+	case '{':
+		return properties(in)
+	case '[':
+		list := []any{}
+		in.Array(func() { list = append(list, anything(in)) })
+		return list
+	case '"':
+		return in.String()
+	case 't', 'f':
+		return in.Bool()
+	case 'n':
+		if !in.Null() {
+			in.Fail("null expected", "应为 null")
+		}
+		return nil
+	}
+	return json.Number(in.Number())
 }
 
 func badJSON(err error) error {

@@ -87,6 +87,13 @@ func (t *Templates) Register(a *api.API) {
 			return nil, err
 		}
 		s, err := t.Get(ctx, v)
+		if problem.Is(err, problem.NotHere) { // another enterprise's: what it published
+			found, err := t.Find(ctx, v.String())
+			if err != nil {
+				return nil, err
+			}
+			return api.Tag(View{ID: v.String(), State: Published, Version: found.Version, Published: found}), nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -271,6 +278,9 @@ func (t *Templates) Register(a *api.API) {
 			}
 			return out, nil
 		})
+	if t.Rechecks != nil {
+		t.Rechecks.register(a)
+	}
 }
 
 // Expanded is one value of a record to be.

@@ -27,7 +27,13 @@ func (t *Templates) Expand(ctx context.Context, name string, properties map[stri
 
 // Expand is Templates.Expand for a template at hand.
 func (t *Template) Expand(properties map[string]any) ([]record.Value, error) {
-	values := []record.Value{t.value(record.IndexTemplateID, record.TypeTemplateID, t.ID), t.value(record.IndexTemplate, record.TypeTemplate, strconv.Itoa(t.Version))}
+	return t.Complete(nil, properties)
+}
+
+// Complete is values together with what properties say (nil: nothing), with the template's name and version: the whole of
+// a record. Values that contradict them are refused, as is all that breaks the template.
+func (t *Template) Complete(values []record.Value, properties map[string]any) ([]record.Value, error) {
+	all := []record.Value{t.value(record.IndexTemplateID, record.TypeTemplateID, t.ID), t.value(record.IndexTemplate, record.TypeTemplate, strconv.Itoa(t.Version))}
 	bad := Violations{Template: versionName(t)}
 	for name, v := range properties {
 		if v == nil {
@@ -46,20 +52,30 @@ func (t *Template) Expand(properties map[string]any) ([]record.Value, error) {
 			bad.add(it.Name, it.Index, "type", "properties."+it.Name, "it cannot be written as text: give a text, a number, true or false, or JSON for a schema", "无法写成文本：请给出文本、数值、true 或 false，schema 类型请给 JSON")
 			continue
 		}
-		values = append(values, t.value(it.Index, it.Name, s))
+		all = append(all, t.value(it.Index, it.Name, s))
 	}
-	slices.SortFunc(values, func(x, y record.Value) int { return int(int64(x.Index) - int64(y.Index)) })
-	for i := 1; i < len(values); i++ {
-		if values[i].Index == values[i-1].Index {
-			bad.add(values[i].Type, values[i].Index, "twice", "properties."+values[i].Type, "the property is there twice, by two spellings", "该属性以两种写法重复给出")
+	given := len(all)
+	for _, v := range values {
+		// What is said once more is no contradiction in the template's name and version alone.
+		i := slices.IndexFunc(all[:given], func(x record.Value) bool { return x.Index == v.Index })
+		if i >= 0 && (v.Index == record.IndexTemplateID && handle.Equal(string(v.Data), t.ID) || v.Index == record.IndexTemplate && string(v.Data) == string(all[i].Data)) {
+			all[i] = v
+			continue
+		}
+		all = append(all, v)
+	}
+	slices.SortStableFunc(all, func(x, y record.Value) int { return int(int64(x.Index) - int64(y.Index)) })
+	for i := 1; i < len(all); i++ {
+		if all[i].Index == all[i-1].Index {
+			bad.add(all[i].Type, all[i].Index, "twice", "properties."+all[i].Type, "it is there twice, by two spellings or beside a value: leave one out", "以两种写法重复给出，或与某个值重复：请只保留一处")
 		}
 	}
-	bad.List = append(bad.List, t.Validate(values, nil)...)
+	bad.List = append(bad.List, t.Validate(all, nil)...)
 	if err := bad.err(); err != nil {
 		slices.SortStableFunc(bad.List, func(x, y Violation) int { return int(int64(x.Index) - int64(y.Index)) })
 		return nil, err
 	}
-	return values, record.CheckAll(values)
+	return all, record.CheckAll(all)
 }
 
 func (t *Template) value(index uint32, typ, data string) record.Value {

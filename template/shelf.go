@@ -69,12 +69,15 @@ type Config struct {
 	Registry document.Registry // the node's own, past the checks that guard it from outside
 	World    record.Resolver   // finds the templates and records of others; nil: there are only those kept here
 	Store    store.Store       // for unique values, and templates fetched from others
+	Dir      string            // where the files of rechecks are; empty: there are no rechecks
 	Now      func() time.Time
 	Log      *slog.Logger
 }
 
 // Templates is all templates of one node. Make it with New.
 type Templates struct {
+	Rechecks *Rechecker // nil: without Config.Dir
+
 	cfg    Config
 	mu     sync.Mutex
 	places map[string]*document.Shelf[Sheet] // by folded prefix
@@ -102,6 +105,9 @@ func New(ctx context.Context, cfg Config) (*Templates, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Templates{cfg: cfg, places: map[string]*document.Shelf[Sheet]{}, world: map[string]seen{}}
+	if cfg.Dir != "" {
+		t.Rechecks = &Rechecker{Templates: t, Dir: cfg.Dir}
+	}
 	_, err := t.place(ctx, cfg.Prefix)
 	return t, err
 }
@@ -583,4 +589,27 @@ func (t *Templates) Class(ctx context.Context, name string) (all Visibility, ite
 		}
 	}
 	return tpl.Visibility, items, true
+}
+
+// Fetch reads a published template, the newest version of P/META_X or P/META_X/2, from whoever keeps it and is believed:
+// the folder of a node, say.
+func Fetch(ctx context.Context, from record.Resolver, name string) (*Template, error) {
+	v, version, err := split(name)
+	if err != nil {
+		return nil, err
+	}
+	t := &Templates{cfg: Config{Now: time.Now}, world: map[string]seen{}}
+	if version == 0 {
+		f, err := t.face(ctx, from, true, v)
+		if err != nil {
+			return nil, err
+		}
+		version = f.Version
+	}
+	vv, err := id.ParseHandle(v.String() + "/" + strconv.Itoa(version))
+	if err != nil {
+		return nil, err
+	}
+	f, err := t.face(ctx, from, true, vv)
+	return f.Template, err
 }

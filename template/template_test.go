@@ -38,9 +38,14 @@ type world struct {
 	*template.Templates
 	r *registry.Registry
 	g *template.Guard
+	// r2 is r as the templates use it.
+	r2 *stopping
 }
 
-func open(t testing.TB) *world {
+func open(t testing.TB) *world { return openAt(t, "88.118", nil) }
+
+// openAt is an enterprise's registry; around finds what others have.
+func openAt(t testing.TB, prefix string, around record.Resolver) *world {
 	t.Helper()
 	ctx := context.Background()
 	st := memory.New()
@@ -49,14 +54,15 @@ func open(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	if _, err := r.Write(ctx, operator, []record.Write{{Op: record.Home, ID: id.PrefixRecord("88.118")}}); err != nil {
+	if _, err := r.Write(ctx, operator, []record.Write{{Op: record.Home, ID: id.PrefixRecord(prefix)}}); err != nil {
 		t.Fatal(err)
 	}
-	ts, err := template.New(ctx, template.Config{Prefix: "88.118", Registry: r, Store: st})
+	r2 := &stopping{Registry: r}
+	ts, err := template.New(ctx, template.Config{Prefix: prefix, Registry: r2, World: around, Store: st})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{ts, r, &template.Guard{Templates: ts, Next: r, Reader: r, Administers: r.Administers}}
+	return &world{ts, r, &template.Guard{Templates: ts, Next: r, Reader: r, Administers: r.Administers}, r2}
 }
 
 func (w *world) publish(t testing.TB, text string) id.ID {

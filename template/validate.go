@@ -60,7 +60,7 @@ func (v *Violations) Unwrap() error {
 	f := v.List[0]
 	what := f.Place
 	if f.Property != "" {
-		what = f.Property + " (" + f.Place + ")"
+		what = f.Property + " (" + f.Place + ", " + f.Rule + ")"
 	}
 	en, zh := "%s: %s", "%[1]s：%[3]s"
 	if n := len(v.List) - 1; n > 0 {

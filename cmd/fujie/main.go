@@ -31,6 +31,8 @@ type commands struct {
 	Key      keyCmd      `cmd:"" help:"${key}"`
 	Account  accountCmd  `cmd:"" help:"${account}"`
 	Office   officeCmd   `cmd:"" help:"${office}"`
+	Template templateCmd `cmd:"" help:"${template}"`
+	Codes    codesCmd    `cmd:"" help:"${codes}"`
 	Export   exportCmd   `cmd:"" help:"${export}"`
 	Import   importCmd   `cmd:"" help:"${import}"`
 	Audit    auditCmd    `cmd:"" help:"${audit}"`

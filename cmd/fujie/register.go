@@ -21,6 +21,7 @@ import (
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/sim"
+	"github.com/fujie-id/fujie/template"
 )
 
 type registerCmd struct {
@@ -48,6 +49,9 @@ type registration struct {
 	batches map[registrar]*batch
 	order   []registrar // the keys of batches, as they came
 	pending int
+
+	templates map[string]*template.Template // by name, as lines name them
+	absent    map[string]error              // templates that are none
 
 	registered, already, refused int
 	first                        []string // a few of what is registered, for whoever wants to try them
@@ -83,7 +87,7 @@ func (c *registerCmd) Run(e *env) error {
 
 // do is Run, and tells what was done.
 func (c *registerCmd) do(e *env) (r *registration, err error) {
-	r = &registration{e: e, c: c, ready: map[string]bool{}}
+	r = &registration{e: e, c: c, ready: map[string]bool{}, templates: map[string]*template.Template{}, absent: map[string]error{}}
 	if c.Batch < 1 || c.Batch > 10000 {
 		return r, problem.New(problem.BadRequest, "--batch takes 1 to 10000", "--batch 应为 1 至 10000")
 	}
@@ -247,6 +251,16 @@ func (r *registration) item(ctx context.Context, path string, it intake.Item, do
 	if err != nil {
 		return err
 	}
+	if it.Template != "" {
+		if it.Values, err = r.expand(ctx, to, it); err != nil {
+			if k := problem.KindOf(err); k != problem.BadValue && k != problem.NotFound && k != problem.BadID && k != problem.Conflict {
+				return err // the node is away: the line may well be good
+			}
+			it.Err = err
+			r.refuse(path, it)
+			return nil
+		}
+	}
 	b := r.batches[to]
 	if b == nil {
 		b = &batch{}
@@ -260,6 +274,36 @@ func (r *registration) item(ctx context.Context, path string, it intake.Item, do
 		return r.send(ctx, path, to, b)
 	}
 	return nil
+}
+
+// expand is the values of a line that names a template: its properties, or its values as they are, beside the template's name
+// and version. What breaks the template is refused here, before the node would refuse it.
+func (r *registration) expand(ctx context.Context, to registrar, it intake.Item) ([]record.Value, error) {
+	t, err := r.template(ctx, to, it.Template)
+	if err != nil {
+		return nil, err
+	}
+	return t.Complete(it.Values, it.Properties)
+}
+
+// template fetches a template once, from the node that keeps the first record of it.
+func (r *registration) template(ctx context.Context, from registrar, name string) (*template.Template, error) {
+	if t := r.templates[name]; t != nil {
+		return t, nil
+	}
+	if err := r.absent[name]; err != nil {
+		return nil, err
+	}
+	t, err := fetchTemplate(ctx, from, name)
+	if err != nil {
+		if problem.Is(err, problem.NotFound) || problem.Is(err, problem.BadValue) || problem.Is(err, problem.BadID) {
+			err = problem.Wrap(err, problem.BadValue, "the line names the template %.100q, which is not there", "该行所用的模板 %.100q 不存在", name)
+			r.absent[name] = err
+		}
+		return nil, err
+	}
+	r.templates[name] = t
+	return t, nil
 }
 
 func (r *registration) flush(ctx context.Context, path string) error {
@@ -317,6 +361,14 @@ func (r *registration) same(ctx context.Context, to registrar, it intake.Item) b
 func (r *registration) refuse(path string, it intake.Item) {
 	r.refused++
 	text := problem.Say(it.Err, r.e.lang)
+	var broken *template.Violations
+	if errors.As(it.Err, &broken) {
+		for i, d := range broken.Details(r.e.lang) {
+			if i > 0 { // the first stands in the sentence
+				text += "; " + d.Property + " (" + d.Location + ", " + d.Rule + "): " + d.Message
+			}
+		}
+	}
 	if r.report != nil {
 		b, _ := json.Marshal(map[string]any{"file": path, "line": it.Line, "id": it.ID.String(), "kind": problem.KindOf(it.Err).String(), "error": text})
 		fmt.Fprintf(r.report, "%s\n", b)
