@@ -207,6 +207,10 @@ func (r *Recursor) root(a asker, h how) (*zone, id.ID) {
 
 // again is the same route after its prefix record was fetched anew, or false when that made no difference.
 func (r *Recursor) again(a asker, name id.ID, h how, w *route) (*route, bool) {
+	if r.appeared(a, name, h) {
+		next, _, err := r.route(a, name, h)
+		return next, err == nil && next != nil
+	}
 	if !w.from.IsValid() {
 		return nil, false
 	}
@@ -220,6 +224,28 @@ func (r *Recursor) again(a asker, name id.ID, h how, w *route) (*route, bool) {
 	}
 	next, _, err := r.route(a, name, h)
 	return next, err == nil && next != nil
+}
+
+// appeared reports whether a prefix on the way to name that was not delegated when it was last asked for is so now.
+func (r *Recursor) appeared(a asker, name id.ID, h how) bool {
+	prefix, isPrefix := name.Delegated()
+	if !isPrefix {
+		prefix = name.Prefix()
+	}
+	for _, p := range levels(prefix) {
+		if isPrefix && len(p) == len(prefix) {
+			continue
+		}
+		rec := id.PrefixRecord(p)
+		old, ok := r.answers.GetIfPresent(rec.String())
+		if !ok || old.zone != nil || r.c.Now().Unix()-old.stored < leastAge {
+			continue
+		}
+		if e, _, err := r.get(a, rec, how{fresh: true, depth: h.depth}); err == nil && e.zone != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // same reports whether both lead to the same servers and keys.
