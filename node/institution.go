@@ -98,6 +98,9 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if t := n.templates.Load(); t.Rechecks != nil {
+		n.goes("rechecks", n.whilePrimary(t.Rechecks.Run))
+	}
 	n.goes("mint", n.whilePrimary(in.mint.Run))
 	if err := n.openEscrow(in); err != nil {
 		return err

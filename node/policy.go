@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"path/filepath"
 	"time"
 
 	"github.com/fujie-id/fujie/id"
@@ -32,7 +33,7 @@ func (n *Node) openPolicy(ctx context.Context) error {
 	if err := n.policy.Open(ctx, papers{n.registry, n}); err != nil {
 		return err
 	}
-	c := template.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Registry: papers{n.registry, n}, Store: n.store, Now: n.now, Log: n.log}
+	c := template.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Registry: papers{n.registry, n}, Store: n.store, Dir: filepath.Join(n.cfg.Data, "rechecks"), Now: n.now, Log: n.log}
 	if n.recursor != nil {
 		c.World = n.recursor
 	}
