@@ -56,7 +56,12 @@ func (c *nodeInitCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	cfg := &node.Config{Role: c.Role, Prefix: c.Prefix, Data: c.Data, Store: c.Store, Public: c.Public, Algorithm: c.Algorithm,
+	// The node's logs and site are known by its name: it stays when the folder moves, or is restored elsewhere.
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		return problem.Wrap(err, problem.BadRequest, "the data folder %q has no place", "数据目录 %q 无法定位", c.Data)
+	}
+	cfg := &node.Config{Name: filepath.Base(data), Role: c.Role, Prefix: c.Prefix, Data: c.Data, Store: c.Store, Public: c.Public, Algorithm: c.Algorithm,
 		Listen: node.Listen{IRP: c.IRP, HTTP: c.HTTP}, AllowPrivate: c.Private,
 		Parent: &node.Peer{URL: c.Parent, Key: c.ParentKey}}
 	if _, err := os.Stat(filepath.Join(c.Data, node.ConfigFile)); err != nil {
