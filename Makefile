@@ -2,6 +2,7 @@
 # make test    install what the tests need, then run every test
 # make build   leave bin/fujie, one static binary
 # make bench   measure, beside peers and ceilings; reports go to bench/results/
+# make bench-institution   what rules, signatures, logs, codes and a take-over cost
 # make soak    the long campaigns: crashes, random operations, fuzzing
 # make deb     a Debian package of the program and its systemd units, in dist/
 
@@ -23,7 +24,7 @@ BENCH_DEPS = nsd:/usr/sbin/nsd knot:/usr/sbin/knotd
 NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 ARCH     ?= $(shell $(GO) env GOARCH)
 
-.PHONY: deb build up test test-deps bench bench-deps soak race lint clean cross
+.PHONY: deb bench-institution build up test test-deps bench bench-deps soak race lint clean cross
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fujie ./cmd/fujie
@@ -42,6 +43,15 @@ bench-deps:
 
 bench: bench-deps build
 	bin/fujie bench --out bench/results
+
+# The figures of the institution: what rules, signatures, logs, codes and a take-over cost, each beside the bare operation.
+bench-institution:
+	$(GO) test ./registry -run '^$$' -bench Public -benchtime 2s
+	$(GO) test ./wire/web -run '^$$' -bench Signed -benchtime 2s
+	$(GO) test ./trust/ledger -run '^$$' -bench 'Proof|Sign|Verify' -benchtime 1s
+	FUJIE_RECORDS=300000 $(GO) test ./trust/ledger -run '^$$' -bench Bulk -benchtime 1x
+	FUJIE_CODES=10000000 $(GO) test ./mint -run '^$$' -bench . -benchtime 1x
+	$(GO) test ./mirror/site -run TestTakeOver -count=3 -v
 
 race:
 	$(GO) test -race -timeout 30m ./...

@@ -50,6 +50,9 @@ func LogKey(data string, alg trust.Algorithm) (*trust.PrivateKey, error) {
 	return EnsureKey(filepath.Join(data, ledgerKeyFile), trust.Ed25519)
 }
 
+// ledgerPatience is how long a log may take to find its place at the start.
+const ledgerPatience = 2 * time.Minute
+
 // LogOrigin names a node's logs in the whole world, WitnessName the node as a witness.
 func LogOrigin(prefix, name, log string) string { return "fujie/" + prefix + "/" + name + "/" + log }
 func WitnessName(prefix, name string) string    { return LogOrigin(prefix, name, "witness") }
@@ -79,9 +82,12 @@ func (n *Node) openLedger(ctx context.Context) error {
 		witnesses = append(witnesses, ledger.Witness{URL: strings.TrimSuffix(w.URL, "/") + "/ledger/witness", Key: vkey})
 	}
 	open := func(name string, source ledger.Source, about func(*ledger.Entry) []byte) (*ledger.Log, error) {
-		l, err := ledger.Open(ctx, ledger.Config{Dir: filepath.Join(dir, name), Origin: LogOrigin(n.cfg.Prefix, n.cfg.Name, name), Key: key,
+		// A log waits for entries that it signed and the store lost; the node does not wait with it for ever.
+		wait, cancel := context.WithTimeout(ctx, ledgerPatience)
+		defer cancel()
+		l, err := ledger.Open(wait, ledger.Config{Dir: filepath.Join(dir, name), Origin: LogOrigin(n.cfg.Prefix, n.cfg.Name, name), Key: key,
 			Source: source, Witnesses: witnesses, Quorum: n.cfg.Ledger.Quorum, ID: about, Client: pinned(pins), Now: n.now, Log: n.log})
-		if problem.Is(err, problem.Bogus) {
+		if problem.Is(err, problem.Bogus) || err != nil && wait.Err() != nil && ctx.Err() == nil {
 			n.log.Error("the log does not match what is stored, and is not continued: see what was restored or altered", "log", name, "err", err)
 			return nil, nil
 		}
