@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -505,6 +506,9 @@ func (c *counted) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// block is how many codes are made at a time.
+const block = 8192
+
 // lines writes n codes. What is compressed is a member of its own, so that it can be cut there.
 func (m *Mint) lines(to io.Writer, prefix string, mk *maker, j *Job, n uint64) error {
 	var zip *gzip.Writer
@@ -535,12 +539,50 @@ func (m *Mint) lines(to io.Writer, prefix string, mk *maker, j *Job, n uint64) e
 			end = append(append([]byte(`","template":`), t...), "}\n"...)
 		}
 	}
-	var name []byte
-	for i := range n {
-		w.Write(start)
-		name = mk.append(append(append(name[:0], prefix...), '/'), j.First+j.Done+i)
-		w.Write(name) // without commas, quotes and backslashes: Rule.Check sees to it
-		w.Write(end)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	head := append(append(start, prefix...), '/')
+	// Codes are made in blocks on every core, and written in their order.
+	blocks := make(chan chan []byte, runtime.GOMAXPROCS(0))
+	free := make(chan []byte, cap(blocks)+2)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(blocks)
+		for from := uint64(0); from < n; from += block {
+			made := make(chan []byte, 1)
+			select {
+			case blocks <- made:
+			case <-stop:
+				return
+			}
+			go func() {
+				var b []byte
+				select {
+				case b = <-free:
+				default:
+				}
+				b = b[:0]
+				own := *mk // with room of its own to reckon in
+				for i := from; i < min(from+block, n); i++ {
+					b = append(b, head...)
+					b = own.append(b, j.First+j.Done+i)
+					b = append(b, end...) // codes have no commas, quotes and backslashes: Rule.Check sees to it
+				}
+				made <- b
+			}()
+		}
+	}()
+	for made := range blocks {
+		b := <-made
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		select {
+		case free <- b:
+		default:
+		}
 	}
 	if err := w.Flush(); err != nil || zip == nil {
 		return err
