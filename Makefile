@@ -46,9 +46,9 @@ bench: bench-deps build
 
 # The figures of the institution: what rules, signatures, logs, codes and a take-over cost, each beside the bare operation.
 bench-institution:
-	$(GO) test ./registry -run '^$$' -bench Public -benchtime 2s
-	$(GO) test ./wire/web -run '^$$' -bench Signed -benchtime 2s
-	$(GO) test ./trust/ledger -run '^$$' -bench 'Proof|Sign|Verify' -benchtime 1s
+	$(GO) test ./trust/policy -run '^$$' -bench Public -benchtime 1s -count 3
+	$(GO) test ./wire/web -run '^$$' -bench SignedQuestion -benchtime 2s
+	$(GO) test ./trust/ledger -run '^$$' -bench Proof -benchtime 1s
 	FUJIE_RECORDS=300000 $(GO) test ./trust/ledger -run '^$$' -bench Bulk -benchtime 1x
 	FUJIE_CODES=10000000 $(GO) test ./mint -run '^$$' -bench . -benchtime 1x
 	$(GO) test ./mirror/site -run TestTakeOver -count=3 -v
