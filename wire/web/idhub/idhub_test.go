@@ -284,7 +284,7 @@ func TestLogin(t *testing.T) {
 	if got := answer(nonce); got != no {
 		t.Errorf("an old nonce: %s", got)
 	}
-	if challenge() == challenge() {
+	if one, two := challenge(), challenge(); one == two {
 		t.Error("two nonces are alike")
 	}
 	if got := w.ask(t, "GET", "/api/v1/doip/public/challenge?handle=nothing", ""); !strings.Contains(got, `"code":40508`) {
