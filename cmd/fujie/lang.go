@@ -318,17 +318,41 @@ var flagHelps = map[string]text{
 	"flag_stdin":           {"Record in JSON: a file, or - for standard input.", "JSON 记录：文件，或 - 表示标准输入。"},
 }
 
-func helpTexts(lang problem.Lang) kong.Vars {
-	v := kong.Vars{}
-	for _, m := range []map[string]text{helps, flagHelps} {
-		for name, t := range m {
-			v[name] = t.en
-			if lang == problem.Chinese {
-				v[name] = t.zh
+// fillHelp puts the texts of the tables in place of the ${name} that stands in each help tag. Kong could do it itself, from variables, but it reads
+// every variable again for every flag: half of a command's start with the number of commands here.
+func fillHelp(lang problem.Lang) kong.Option {
+	fill := func(help *string) error {
+		name, ok := strings.CutPrefix(*help, "${")
+		if !ok {
+			return nil
+		}
+		name = strings.TrimSuffix(name, "}")
+		t, ok := helps[name]
+		if !ok {
+			if t, ok = flagHelps[name]; !ok {
+				return fmt.Errorf("no help text is named %s", name)
 			}
 		}
+		*help = t.en
+		if lang == problem.Chinese {
+			*help = t.zh
+		}
+		return nil
 	}
-	return v
+	return kong.PostBuild(func(k *kong.Kong) error {
+		return kong.Visit(k.Model.Node, func(v kong.Visitable, next kong.Next) error {
+			var err error
+			switch v := v.(type) {
+			case *kong.Node:
+				err = fill(&v.Help)
+			case *kong.Flag:
+				err = fill(&v.Help)
+			case *kong.Value:
+				err = fill(&v.Help)
+			}
+			return next(err)
+		})
+	})
 }
 
 // help prints kong's help with the command's examples below.

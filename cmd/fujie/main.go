@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("fujie"),
 		kong.Description(e.say(about.en, about.zh)),
-		kong.Vars(helpTexts(e.lang)),
+		fillHelp(e.lang),
 		kong.Writers(out, errw),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.ValueFormatter(kong.DefaultHelpValueFormatter),
