@@ -16,7 +16,7 @@ FUZZTIME ?= 60s
 
 # What the tests and the bench talk to, from Debian's packages: package, then a file that shows it is there.
 TEST_DEPS  = postgresql:/usr/lib/postgresql curl:/usr/bin/curl openssl:/usr/bin/openssl python3:/usr/bin/python3 \
-             mariadb-server:/usr/sbin/mariadbd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/ssh-keygen
+             mariadb-server:/usr/sbin/mariadbd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/ssh-keygen poppler-utils:/usr/bin/pdftotext
 SOAK_DEPS  = chromium:/usr/bin/chromium
 BENCH_DEPS = nsd:/usr/sbin/nsd knot:/usr/sbin/knotd
 
