@@ -1,0 +1,60 @@
+package rest
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/fujie-id/fujie/id/gs1"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/trace/epcis"
+	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
+)
+
+// readBatch reads a document and validates each event of it.
+func readBatch(text []byte, xml bool, lim Limits) (*batch, error) {
+	bounds := epcis.Limits{Bytes: 2*lim.CaptureBytes + 1, Events: lim.CaptureEvents}
+	read := epcis.ReadJSON
+	if xml {
+		read = epcisxml.Read
+	}
+	doc, faults, err := read(bytes.NewReader(text), bounds)
+	if err != nil {
+		if problem.Is(err, problem.TooLarge) {
+			return nil, fault(http.StatusRequestEntityTooLarge, "CaptureLimitExceededException", err)
+		}
+		return nil, fault(http.StatusBadRequest, "ValidationException", err)
+	}
+	return judge(doc, faults), nil
+}
+
+// urnOf writes a link as an EPC URN. Only where the length of the company prefix is known can that be done.
+func urnOf(link gs1.Link) (string, bool) {
+	for n := 12; n >= 6; n-- {
+		if urn, err := link.URN(n); err == nil && strings.HasPrefix(urn, "urn:epc:") {
+			return urn, false // a guess is none
+		}
+	}
+	return "", false
+}
+
+// judge takes the events apart that have faults.
+func judge(doc *epcis.Document, faults epcis.Faults) *batch {
+	b := &batch{doc: doc, faults: faults}
+	wrong := map[int]bool{}
+	for _, f := range faults {
+		if f.Event >= 0 {
+			wrong[f.Event] = true
+		}
+	}
+	b.total = len(doc.Events) + len(wrong)
+	at := 0
+	for range doc.Events {
+		for wrong[at] {
+			at++
+		}
+		b.places = append(b.places, at)
+		at++
+	}
+	return b
+}
