@@ -257,6 +257,9 @@ func (s *Server) runJobs(ctx context.Context) {
 
 // runJob captures one. An error means that it is to be tried again.
 func (s *Server) runJob(ctx context.Context, row *jobRow) error {
+	// Taken up again, it is done from the start: what was captured is found to be so.
+	row.Done, row.Captured, row.Duplicates, row.Refused, row.MoreErrors = 0, 0, 0, 0, 0
+	row.Success, row.Errors = true, []place{}
 	s.mu.Lock()
 	in := s.ahead[row.ID]
 	delete(s.ahead, row.ID)
@@ -276,11 +279,6 @@ func (s *Server) runJob(ctx context.Context, row *jobRow) error {
 			in = &batch{doc: &epcis.Document{}, total: row.Total}
 			row.fail(s.lim, -1, "", err)
 		}
-	}
-	// Taken up again, it is done from the start: what was captured is found to be so.
-	row.Done, row.Captured, row.Duplicates, row.Refused, row.MoreErrors = 0, 0, 0, 0, 0
-	if row.Success {
-		row.Errors = []place{}
 	}
 	parts := row.Parts
 	err := s.work(ctx, row, in, func() error {

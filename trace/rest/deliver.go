@@ -290,6 +290,11 @@ func (s *Server) deliver(ctx context.Context, f *feed, sub *subscription, target
 		if err != nil {
 			return err
 		}
+		if row, err := subscriptions.Load(ctx, s.cfg.Store, []byte(sub.ID)); err != nil {
+			return err
+		} else if !row.Found() {
+			return errGone // who has unsubscribed hears nothing more
+		}
 		err = s.cfg.May(ctx, sub.By, ActQuery)
 		if err == nil {
 			err = s.send(ctx, sub, body)

@@ -56,7 +56,7 @@ func classify(err error) *exception {
 	out := &exception{err: err, status: http.StatusInternalServerError, name: "ImplementationException"}
 	switch problem.KindOf(err) {
 	case problem.NotFound, problem.NoValues:
-		out.status, out.name = http.StatusNotFound, "NoSuchResourceException"
+		out.status, out.name = http.StatusNotFound, "NoSuchNameException" // the one that the interface's schema allows for every 404
 	case problem.BadRequest, problem.BadValue, problem.BadID, problem.NotHere:
 		out.status, out.name = http.StatusBadRequest, "ValidationException"
 	case problem.Exists, problem.ValueExists, problem.Conflict:

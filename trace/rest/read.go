@@ -25,7 +25,12 @@ func readBatch(text []byte, xml bool, lim Limits) (*batch, error) {
 		}
 		return nil, fault(http.StatusBadRequest, "ValidationException", err)
 	}
-	return judge(doc, faults), nil
+	b := judge(doc, faults)
+	if b.total > lim.CaptureEvents {
+		return nil, fault(http.StatusRequestEntityTooLarge, "CaptureLimitExceededException", problem.New(problem.TooLarge,
+			"the document has %d events, more than the %d that are taken at once: capture them in parts", "文档含 %d 个事件，超过一次采集的上限 %d：请分批采集", b.total, lim.CaptureEvents))
+	}
+	return b, nil
 }
 
 // urnOf writes a link as an EPC URN. Only where the length of the company prefix is known can that be done.
