@@ -340,9 +340,9 @@ func (s *Server) work(ctx context.Context, row *jobRow, in *batch, progress func
 	row.Done = row.Refused
 	if len(in.doc.Vocabularies) > 0 {
 		if keeper, ok := s.cfg.Events.(interface {
-			PutVocabulary(ctx context.Context, v []epcis.Vocabulary) error
+			PutVocabulary(ctx context.Context, by history.Ref, v []epcis.Vocabulary) error
 		}); ok {
-			if err := keeper.PutVocabulary(ctx, in.doc.Vocabularies); err != nil {
+			if err := keeper.PutVocabulary(ctx, row.By.Ref, in.doc.Vocabularies); err != nil {
 				if transient(err) {
 					return err
 				}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/fujie-id/fujie/problem"
-	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/store/memory"
 	"github.com/fujie-id/fujie/trace/epcis"
@@ -170,7 +169,7 @@ type slow struct {
 	n    int
 }
 
-func (l *slow) CaptureEach(ctx context.Context, by record.Ref, events []epcis.Event) ([]history.Captured, error) {
+func (l *slow) CaptureEach(ctx context.Context, by history.Ref, events []epcis.Event) ([]history.Captured, error) {
 	l.mu.Lock()
 	n, hold := l.n, l.hold
 	l.n++

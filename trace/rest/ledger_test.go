@@ -13,7 +13,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fujie-id/fujie/problem"
-	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trace/epcis"
 	"github.com/fujie-id/fujie/trace/history"
 	"github.com/fujie-id/fujie/trace/query"
@@ -40,7 +39,7 @@ func (l *ledger) trouble() error {
 	return nil
 }
 
-func (l *ledger) capture(by record.Ref, events []epcis.Event, each bool) ([]history.Captured, error) {
+func (l *ledger) capture(by history.Ref, events []epcis.Event, each bool) ([]history.Captured, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.trouble(); err != nil {
@@ -76,11 +75,11 @@ func (l *ledger) capture(by record.Ref, events []epcis.Event, each bool) ([]hist
 	return out, nil
 }
 
-func (l *ledger) Capture(_ context.Context, by record.Ref, events []epcis.Event) ([]history.Captured, error) {
+func (l *ledger) Capture(_ context.Context, by history.Ref, events []epcis.Event) ([]history.Captured, error) {
 	return l.capture(by, events, false)
 }
 
-func (l *ledger) CaptureEach(_ context.Context, by record.Ref, events []epcis.Event) ([]history.Captured, error) {
+func (l *ledger) CaptureEach(_ context.Context, by history.Ref, events []epcis.Event) ([]history.Captured, error) {
 	return l.capture(by, events, true)
 }
 

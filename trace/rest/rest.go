@@ -30,11 +30,11 @@ import (
 // Events is the history behind the interface; *history.History is one. Beside these methods it may have two more:
 //
 //	Descendants(ctx, id) ([]string, error)                  // the places below a place, for WD_ parameters
-//	PutVocabulary(ctx, []epcis.Vocabulary) error // takes the master data in the header of a capture
+//	PutVocabulary(ctx, history.Ref, []epcis.Vocabulary) error // takes the master data in the header of a capture
 type Events interface {
 	// Capture stores all of the events, or none and returns why; CaptureEach stores each that can be and says in the others' Err why not.
-	Capture(ctx context.Context, by record.Ref, events []epcis.Event) ([]history.Captured, error)
-	CaptureEach(ctx context.Context, by record.Ref, events []epcis.Event) ([]history.Captured, error)
+	Capture(ctx context.Context, by history.Ref, events []epcis.Event) ([]history.Captured, error)
+	CaptureEach(ctx context.Context, by history.Ref, events []epcis.Event) ([]history.Captured, error)
 	// Event is the event with an ID or a hash; problem.NotFound when there is none.
 	Event(ctx context.Context, id string) (*epcis.Event, error)
 	// Versions are all events with an ID: the event and its error declarations.

@@ -108,6 +108,15 @@ func (s *Server) route(r *http.Request) (*resource, error) {
 			found:   func(c *call) error { _, err := c.byID(id); return err }}, nil
 	case "queries":
 		return s.routeQueries(segments[1:])
+	case "vocabularies":
+		if len(segments) == 1 {
+			return &resource{act: ActQuery, allow: "OPTIONS, GET", methods: map[string]handler{"GET": listVocabularies}}, nil
+		}
+		kind, err := name(segments[1:])
+		if err != nil {
+			return nil, err
+		}
+		return &resource{act: ActQuery, allow: "OPTIONS, GET", methods: map[string]handler{"GET": func(c *call) error { return c.vocabulary(kind) }}}, nil
 	case "nextPageToken":
 		if len(segments) == 2 {
 			token, err := name(segments[1:])
