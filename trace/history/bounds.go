@@ -1,6 +1,8 @@
 package history
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/fujie-id/fujie/trace/epcis"
@@ -26,29 +28,110 @@ func eventCountLimit(q *query.Query) int { return q.EventCountLimit }
 
 func maxEventCount(q *query.Query) int { return q.MaxEventCount }
 
+// fingerprint is the same for the same query, on whichever page.
+func fingerprint(q *query.Query) []byte {
+	c := *q
+	c.PerPage, c.NextPageToken = 0, ""
+	b, err := json.Marshal(&c)
+	if err != nil {
+		return []byte(err.Error()) // a query that was parsed can be written
+	}
+	return b
+}
+
+// maxWords is how many words, things or prefixes of one parameter the indexes are asked for; a parameter with more is left to Match.
+const maxWords = 20000
+
 // limitsOf is the bounds of q as the indexes know them.
 func limitsOf(q *query.Query) limits {
 	b := q.Bounds()
 	l := limits{toTime: maxMillis, toRecorded: maxMillis}
-	if !b.EventTime.From.IsZero() {
-		l.fromTime, l.timed = millis(b.EventTime.From), true
+	if t := b.EventTime.From; !t.IsZero() {
+		l.fromTime, l.timed = millis(t), true
 	}
-	if !b.EventTime.To.IsZero() {
-		l.toTime, l.timed = millis(b.EventTime.To), true
+	if t := b.EventTime.To; !t.IsZero() {
+		l.toTime, l.timed = millis(t), true
 	}
-	if !b.RecordTime.From.IsZero() {
-		l.fromRecorded = millis(b.RecordTime.From)
+	if t := b.RecordTime.From; !t.IsZero() {
+		l.fromRecorded = millis(t)
 	}
-	if !b.RecordTime.To.IsZero() {
-		l.toRecorded = millis(b.RecordTime.To)
+	if t := b.RecordTime.To; !t.IsZero() {
+		l.toRecorded = millis(t)
 	}
-	if l.fromTime > l.toTime || l.fromRecorded > l.toRecorded {
-		l.none = true
+	l.none = l.fromTime > l.toTime || l.fromRecorded > l.toRecorded
+	if len(b.EventIDs) > 0 && len(b.EventIDs) <= maxWords {
+		l.ids = b.EventIDs
 	}
-	l.ids = b.EventIDs
-	_ = strings.TrimSuffix
-	_ = epcis.Key
+	for i := range b.Names {
+		set := &b.Names[i]
+		if len(set.Keys) == 0 || len(set.Keys) > maxWords {
+			continue
+		}
+		n := nameLimit{roles: rolesOf(set.Roles)}
+		usable := true
+		for _, key := range set.Keys {
+			prefix, is := prefixOf(set, key)
+			if !is {
+				n.keys = append(n.keys, key)
+				continue
+			}
+			// A beginning that is shorter than GS1's host, or longer than what keys keep, is no span of the index.
+			if usable = usable && prefix != "" && !strings.HasPrefix(gs1Host, prefix) && len(prefix) <= longest-20; usable {
+				n.prefixes = append(n.prefixes, prefix)
+			}
+		}
+		if usable && n.roles != 0 {
+			l.names = append(l.names, n)
+		}
+	}
+	word := func(kind byte, words []string) {
+		if words = distinct(words); len(words) > 0 && len(words) <= maxWords {
+			l.words = append(l.words, wordLimit{kind, words})
+		}
+	}
+	types := make([]string, len(b.Types))
+	for i, t := range b.Types {
+		types[i] = string(t)
+	}
+	word(pageType, types)
+	word(pageStep, b.Steps)
+	word(pageDisposition, b.Dispositions)
+	word(pageTransaction, b.Transactions)
+	word(pageReadPoint, b.ReadPoints)
+	word(pageBizLocation, b.BizLocations)
+	// Places are in the index of things too, in the order of event time.
+	for _, place := range []struct {
+		role  roles
+		words []string
+	}{{roleReadPoint, distinct(b.ReadPoints)}, {roleBizLocation, distinct(b.BizLocations)}} {
+		if len(place.words) > 0 && len(place.words) <= 100 {
+			l.names = append(l.names, nameLimit{roles: place.role, keys: place.words, place: true})
+		}
+	}
 	return l
 }
 
-func fingerprint(q *query.Query) []byte { return nil }
+func distinct(list []string) []string {
+	if len(list) < 2 {
+		return list
+	}
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// prefixOf is the beginning that a key of the set stands for, when it is a pattern.
+func prefixOf(set *query.NameSet, key string) (string, bool) {
+	if !set.Prefix {
+		return "", false
+	}
+	return strings.TrimSuffix(key, "*"), true
+}
+
+// rolesOf is the roles of the index that the query's roles are.
+func rolesOf(list []epcis.Role) (all roles) {
+	if len(list) == 0 {
+		return ^placeRoles
+	}
+	return ^placeRoles
+}

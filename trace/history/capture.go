@@ -482,7 +482,7 @@ func (h *History) place(ctx context.Context, q *request, next *state, careful bo
 				} else {
 					plain = number
 				}
-				if last == 0 || fault != nil || declared == 0 {
+				if number > last && (last == 0 || fault != nil || declared == 0) {
 					last, lastInBatch = number, in
 				}
 			}

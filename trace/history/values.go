@@ -56,7 +56,7 @@ func (h *History) Values(ctx context.Context, kind ValueKind, after string, limi
 	}
 	span := store.Under(prefix)
 	if after != "" {
-		span.From = append(appendWord(bytes.Clone(prefix), after), 1) // behind all keys of the word, which go on with a zero byte
+		span.From = append(appendWord(bytes.Clone(prefix), after), 0, 0xff) // behind all keys of the word
 	}
 	err = h.view(ctx, func(r store.Snapshot, _ state) error {
 		// From the first key of each value, one leap leads to the first key of the next.
@@ -99,7 +99,7 @@ func (h *History) Values(ctx context.Context, kind ValueKind, after string, limi
 			if word == nil {
 				return nil
 			}
-			span.From = append(word[:len(word)-1:len(word)-1], 1)
+			span.From = append(bytes.Clone(word), 0xff)
 			if !good {
 				continue
 			}
