@@ -40,7 +40,7 @@ const step = 500
 
 // fill looks at further events, up to the number target, until want of them match.
 func (f *feed) fill(ctx context.Context, target uint64, want int) error {
-	y := eye{f.s, f.by, f.s.cfg.See == nil || f.s.cfg.All != nil && f.s.cfg.All(ctx, f.by)}
+	y := f.s.eyeOf(ctx, f.by)
 	f.s.describe(ctx, f.q)
 	for len(f.queue) < want && f.scanned < target {
 		list, err := f.s.cfg.Events.After(ctx, f.scanned, step)

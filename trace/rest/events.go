@@ -27,15 +27,25 @@ type eye struct {
 	s   *Server
 	who record.Identity
 	all bool
+	any bool
 }
 
-func (c *call) eye() eye { return eye{c.s, c.who, c.all} }
+func (c *call) eye() eye { return eye{c.s, c.who, c.all, c.any} }
+
+func (s *Server) eyeOf(ctx context.Context, who record.Identity) eye {
+	y := eye{s: s, who: who, all: s.cfg.See == nil || s.cfg.All != nil && s.cfg.All(ctx, who)}
+	y.any = y.all || s.cfg.Any == nil || s.cfg.Any(ctx, who)
+	return y
+}
 
 // see returns what may be seen of an event, nil for nothing. What is hidden is not matched either: who could ask for hidden values would learn them. That
 // an event exists, without its contents, is no answer here: proofs of existence are given to traces.
 func (y eye) see(ctx context.Context, e *epcis.Event, q *query.Query) (*epcis.Event, share.Level) {
-	if y.all || y.s.cfg.See == nil {
+	if y.all {
 		return e, share.Contents
+	}
+	if !y.any {
+		return nil, share.Nothing
 	}
 	level := y.s.cfg.See(ctx, y.who, e)
 	switch {
@@ -59,6 +69,14 @@ type seen struct {
 
 // gather collects up to want events that may be seen, from the cursor on; next is where to go on, empty at the end.
 func (y eye) gather(ctx context.Context, q *query.Query, cursor string, want int) (out []seen, next string, err error) {
+	if !y.any {
+		return nil, "", nil
+	}
+	// Of events that are seen in part, the order by a hidden field would tell its values.
+	if by := q.OrderBy; !y.all && by != "" && by != "eventTime" && by != "recordTime" {
+		return nil, "", problem.New(problem.BadRequest, "orderBy=%s is for those who see the events in full: order by eventTime or recordTime",
+			"orderBy=%s 仅供可查看完整事件者使用：请按 eventTime 或 recordTime 排序", by)
+	}
 	looked := 0
 	for {
 		page, err := y.s.cfg.Events.Query(ctx, q, cursor, want-len(out))

@@ -225,6 +225,7 @@ func TestSight(t *testing.T) {
 			return share.Nothing
 		}
 		c.All = func(_ context.Context, who record.Identity) bool { return who.Operator }
+		c.Any = func(_ context.Context, who record.Identity) bool { return !who.IsAnonymous() }
 	})
 	s.put(t, many(0, 10, "shipping")...)
 	s.put(t, many(10, 15, "packing")...)

@@ -95,6 +95,9 @@ func (k collection) of(value string) (*query.Query, error) {
 
 // visible reports whether there is an event of the query that the caller may see.
 func (c *call) visible(q *query.Query) (bool, error) {
+	if !c.any {
+		return false, nil
+	}
 	c.describe(q)
 	cursor := ""
 	for looked := 0; looked < c.s.lim.Scan; {
@@ -108,6 +111,7 @@ func (c *call) visible(q *query.Query) (bool, error) {
 			}
 		}
 		looked += len(page.Events)
+		c.looked += len(page.Events)
 		if cursor = page.Next; cursor == "" {
 			return false, nil
 		}
@@ -157,7 +161,7 @@ func (c *call) list(scope string, k collection) error {
 		out = append(out, standardTypes...)
 		perPage = max(perPage, len(out))
 	}
-	for looked, done := 0, false; len(out) < perPage && !done; {
+	for looked, done := 0, !c.any; len(out) < perPage && !done; {
 		list, more, err := c.s.cfg.Events.Values(c.ctx, k.kind, after, perPage-len(out))
 		if err != nil {
 			return err
@@ -188,8 +192,8 @@ func (c *call) list(scope string, k collection) error {
 		}
 		looked += len(list)
 		after, done = more, more == ""
-		if !done && looked >= c.s.lim.Scan/16 {
-			break
+		if looked >= c.s.lim.Scan/16 || c.looked >= c.s.lim.Scan {
+			break // a shorter page, with more behind it
 		}
 	}
 	if after != "" {

@@ -70,6 +70,9 @@ type Config struct {
 	See func(ctx context.Context, who record.Identity, e *epcis.Event) share.Level
 	// All reports whether somebody sees everything, which saves asking See for every event. Nil: by See alone.
 	All func(ctx context.Context, who record.Identity) bool
+	// Any reports whether somebody may see any event at all; for who may not, none is looked at, which spares the work that strangers could cause. Nil: see
+	// See.
+	Any func(ctx context.Context, who record.Identity) bool
 
 	// Send makes a request to a callback address. The address is an outsider's choice: Send must refuse the node's own networks and follow no
 	// redirects there. Nil: subscriptions by callback are refused.

@@ -20,6 +20,9 @@ type call struct {
 	ctx context.Context
 	who record.Identity
 	all bool // who sees everything
+	any bool // who sees something
+
+	looked int // events that were looked at to see what there is
 	out format
 }
 
@@ -198,7 +201,8 @@ func (c *call) do() error {
 	if err = c.s.cfg.May(c.ctx, c.who, act); err != nil {
 		return err
 	}
-	c.all = c.s.cfg.See == nil || c.s.cfg.All != nil && c.s.cfg.All(c.ctx, c.who)
+	y := c.s.eyeOf(c.ctx, c.who)
+	c.all, c.any = y.all, y.any
 	if err = c.versions(); err != nil {
 		return err
 	}
