@@ -306,13 +306,46 @@ func (j *jobRow) fail(lim Limits, event int, id string, err error) {
 		j.MoreErrors++
 		return
 	}
-	e := classify(err)
+	e := classify(captureError(err))
 	p := place{Type: typeOf(e.name), Title: titleOf(e), Status: e.status, ID: id,
 		Detail: problem.Say(e.err, problem.English), ZH: problem.Say(e.err, problem.Chinese)}
 	if event >= 0 {
 		p.Event = &event
 	}
 	j.Errors = append(j.Errors, p)
+}
+
+// captureError gives an error of a capture its name.
+func captureError(err error) error {
+	if problem.Is(err, problem.TooLarge) {
+		return fault(http.StatusRequestEntityTooLarge, "CaptureLimitExceededException", err)
+	}
+	return err
+}
+
+// conflicts notes which events of a batch that was refused have the name of another one; none found is no answer.
+func (s *Server) conflicts(ctx context.Context, row *jobRow, in *batch, at int, events []epcis.Event) (found bool) {
+	here := map[string]string{}
+	for i := range events {
+		e := &events[i]
+		if e.ID == "" || e.Error != nil {
+			continue
+		}
+		hash := epcis.Hash(e)
+		other, taken := here[e.ID]
+		taken = taken && other != hash
+		here[e.ID] = hash
+		if !taken {
+			versions, err := s.cfg.Events.Versions(ctx, e.ID)
+			taken = err == nil && len(versions) > 0 && !slices.ContainsFunc(versions, func(r history.Recorded) bool { return r.Hash == hash })
+		}
+		if taken {
+			found = true
+			row.fail(s.lim, in.places[at+i], e.ID, problem.New(problem.Exists, "another event with other contents has the ID %s: give this one its own, or an errorDeclaration",
+				"标识 %s 已被内容不同的另一事件使用：请为此事件另定标识，或附上 errorDeclaration", e.ID))
+		}
+	}
+	return found
 }
 
 // transient reports whether trying again may help.
@@ -361,7 +394,9 @@ func (s *Server) work(ctx context.Context, row *jobRow, in *batch, progress func
 			return err
 		}
 		if err != nil {
-			row.fail(s.lim, -1, "", err)
+			if !problem.Is(err, problem.Exists) || !s.conflicts(ctx, row, in, at, events) {
+				row.fail(s.lim, -1, "", err)
+			}
 			row.Refused += len(events)
 			row.Done += len(events)
 			if problem.Is(err, problem.Full) || problem.Is(err, problem.ReadOnly) {
@@ -372,11 +407,7 @@ func (s *Server) work(ctx context.Context, row *jobRow, in *batch, progress func
 		for i, g := range got {
 			switch {
 			case g.Err != nil:
-				place := at + i
-				if place < len(in.places) {
-					place = in.places[place]
-				}
-				row.fail(s.lim, place, or(g.ID, events[i].ID), g.Err)
+				row.fail(s.lim, in.places[at+i], or(g.ID, events[i].ID), g.Err)
 				row.Refused++
 			case g.Duplicate:
 				row.Duplicates++
@@ -521,7 +552,7 @@ func captureOne(c *call) error {
 	row := jobRow{Job: Job{Behaviour: Rollback}, By: c.who}
 	got, err := c.s.captureAll(c.ctx, &row, in.doc.Events)
 	if err != nil {
-		return err
+		return captureError(err)
 	}
 	e := &in.doc.Events[0]
 	if got[0].Duplicate {

@@ -94,7 +94,7 @@ func TestConflict(t *testing.T) {
 	s.put(t, named(1, "shipping"))
 	events := []string{named(0, "shipping"), named(1, "receiving"), named(2, "shipping")}
 	j := s.job(t, documentJSON(events...))
-	if j.Success || j.Captured != 0 || j.Refused != 3 || len(j.Errors) == 0 || j.Errors[0].Status != 409 || s.count(t) != 1 {
+	if j.Success || j.Captured != 0 || j.Refused != 3 || len(j.Errors) == 0 || j.Errors[0].Status != 409 || j.Errors[0].Event == nil || *j.Errors[0].Event != 1 || s.count(t) != 1 {
 		t.Errorf("rollback: %+v", j)
 	}
 	j = s.job(t, documentJSON(events...), "GS1-Capture-Error-Behaviour", "proceed")

@@ -23,7 +23,7 @@ type call struct {
 	any bool // who sees something
 
 	looked int // events that were looked at to see what there is
-	out format
+	out    format
 }
 
 // handler does one operation. It answers, or returns why not.
