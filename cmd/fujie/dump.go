@@ -93,10 +93,13 @@ func (c *importCmd) Run(e *env) error {
 	return nil
 }
 
+// still keeps the library from drawing in a goroutine of its own, which goes on beside the last drawing.
+var still = progressbar.OptionSetSpinnerChangeInterval(0)
+
 // counter shows how many things a long work has done.
 func (e *env) counter() *progressbar.ProgressBar {
 	if !e.terminal {
-		return progressbar.DefaultSilent(-1)
+		return progressbar.NewOptions64(-1, progressbar.OptionSetVisibility(false), still)
 	}
-	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(e.err), progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+	return progressbar.NewOptions64(-1, still, progressbar.OptionSetWriter(e.err), progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 }

@@ -125,6 +125,19 @@ func (c *nodeInitCmd) Run(e *env) error {
 	default:
 		return problem.New(problem.Forbidden, "the application is %s", "申请状态为 %s", v.State)
 	}
+	// The office writes down that the prefix resolves a moment after it is active.
+	for range 30 {
+		if !v.Timing.Resolvable.IsZero() || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+		if now, _, err := desk.As(j.Application, key).Get(ctx, j.Application); err == nil {
+			v = now
+		}
+	}
 	if !v.Timing.Resolvable.IsZero() {
 		e.print("5 approved; %s resolved %.2f s after the approval", "5 已批准；批准 %[2].2f 秒后 %[1]s 可解析", c.Prefix, v.Timing.Seconds)
 	} else {
