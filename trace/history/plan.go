@@ -37,6 +37,9 @@ type Estimate struct {
 func (h *History) Explain(ctx context.Context, q *query.Query) (Explanation, error) {
 	var page Page
 	why, err := h.run(ctx, q, "", 0, &page)
+	if err == nil && why.EN == "" {
+		why.say()
+	}
 	return why, err
 }
 
@@ -126,13 +129,12 @@ func (s *search) plan(ctx context.Context, why *Explanation) error {
 	if err := best.run(ctx); err != nil {
 		return err
 	}
-	why.say(s.read, s.order)
 	return nil
 }
 
 func round(f float64) int { return int(math.Round(min(f, 1<<53))) }
 
-func (x *Explanation) say(read int, order order) {
+func (x *Explanation) say() {
 	zh := strings.Split(x.Index, " + ")
 	for i := range zh {
 		zh[i] = pageNamesZH[zh[i]]
@@ -153,14 +155,16 @@ func (x *Explanation) say(read int, order order) {
 		for i := range zh {
 			zh[i] = pageNamesZH[zh[i]]
 		}
-		fmt.Fprintf(&en, "; the next best way, by %s, would cost about %.1f times as much", next.Index, next.Cost/max(x.Estimates[0].Cost, 1e-9))
-		fmt.Fprintf(&cn, "；次优的%s索引代价约为其 %.1f 倍", strings.Join(zh, "、"), next.Cost/max(x.Estimates[0].Cost, 1e-9))
+		// A way that leads to nothing costs a look into its index.
+		times := next.Cost / max(x.Estimates[0].Cost, 1)
+		fmt.Fprintf(&en, "; the next best way, by %s, would cost about %.1f times as much", next.Index, times)
+		fmt.Fprintf(&cn, "；次优的%s索引代价约为其 %.1f 倍", strings.Join(zh, "、"), times)
 	} else {
 		en.WriteString("; no other index applies")
 		cn.WriteString("；没有其他适用的索引")
 	}
-	fmt.Fprintf(&en, ". %d events were read for this page.", read)
-	fmt.Fprintf(&cn, "。本页共读取 %d 个事件。", read)
+	fmt.Fprintf(&en, ". %d events were read for this page.", x.Read)
+	fmt.Fprintf(&cn, "。本页共读取 %d 个事件。", x.Read)
 	x.EN, x.ZH = en.String(), cn.String()
 }
 
@@ -222,7 +226,6 @@ func (s *search) ways(ctx context.Context) ([]way, error) {
 	}
 	// A word that all events have is no help: only what cuts their number down is intersected.
 	var paged []int
-	var shares []float64
 	share, entries := 1.0, 0.0
 	for i := range s.b.words {
 		rows, err := s.estimateWords(ctx, &s.b.words[i])
@@ -232,14 +235,12 @@ func (s *search) ways(ctx context.Context) ([]way, error) {
 		w := way{index: pageNames[s.b.words[i].kind], rows: rows, run: func(ctx context.Context) error { return s.walkWords(ctx, s.b.words[i:i+1]) }}
 		least = min(least, rows)
 		ways = append(ways, w)
-		shares = append(shares, rows/max(total, 1))
 		if rows < total*0.7 {
 			paged = append(paged, i)
 			share *= rows / max(total, 1)
 			entries += rows
 		}
 	}
-	_ = shares
 	if len(paged) > 1 {
 		names := make([]string, len(paged))
 		sets := make([]wordLimit, len(paged))
@@ -665,7 +666,7 @@ func (u *wordSet) head(ctx context.Context) (best uint64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if n != 0 && (best == 0 || n < best != w.desc && n != best) {
+		if n != 0 && (best == 0 || !w.desc && n < best || w.desc && n > best) {
 			best = n
 		}
 	}
