@@ -40,6 +40,9 @@ type prepared struct {
 	inline bool
 	size   int // bytes of its keys and values, about
 	err    error
+	by     Ref
+
+	idDigest, hashDigest [8]byte
 
 	number   uint64 // given when it is written
 	recorded uint64
@@ -49,7 +52,6 @@ type prepared struct {
 // request is one call that waits for its events to be written.
 type request struct {
 	ctx    context.Context
-	by     Ref
 	events []prepared
 	each   bool
 	size   int
@@ -84,6 +86,7 @@ func (h *History) capture(ctx context.Context, by Ref, events []epcis.Event, eac
 	total := 0
 	for i := range ready {
 		p := &ready[i]
+		p.by = by
 		if p.err == nil && (len(p.links)+len(p.rest)+len(by.Name)+64 > store.MaxValue || p.size > mostBytes) {
 			p.err = problem.New(problem.TooLarge, "event %s is too large to be stored: leave out what it carries beside its facts, or split it",
 				"事件 %s 过大，无法存储：请去除附带内容或拆分", p.id)
@@ -104,7 +107,7 @@ func (h *History) capture(ctx context.Context, by Ref, events []epcis.Event, eac
 			size += ready[n].size
 			n++
 		}
-		q := &request{ctx: ctx, by: by, events: ready[:n], each: each, size: size, turn: make(chan bool, 1)}
+		q := &request{ctx: ctx, events: ready[:n], each: each, size: size, turn: make(chan bool, 1)}
 		if err := h.submit(q); err != nil {
 			return append(out, make([]Captured, len(ready))...), err
 		}
@@ -163,6 +166,7 @@ func (p *prepared) prepare(e *epcis.Event) {
 		p.id = p.hash
 		stored.ID = p.id
 	}
+	p.digest()
 	p.links = appendLinks(make([]byte, 0, 256), &stored)
 	p.rest = appendRest(nil, &stored)
 	if e.Error != nil {
@@ -182,6 +186,14 @@ func (p *prepared) prepare(e *epcis.Event) {
 		if p.inline {
 			p.size += len(p.links)
 		}
+	}
+}
+
+// digest finds the digests of the event's ID and hash.
+func (p *prepared) digest() {
+	p.hashDigest = [8]byte(p.packed[:8])
+	if p.idDigest = p.hashDigest; p.id != p.hash {
+		appendDigest(p.idDigest[:0], p.id)
 	}
 }
 
@@ -290,6 +302,15 @@ type work struct {
 	ids     []idRow
 	pages   map[pageKey]int // → words
 	words   []wordPage
+
+	fresh       []*prepared // what is new, in the order of numbers
+	corrections []correction
+}
+
+// correction is an event that is declared wrong: a stored one, or one of the same batch.
+type correction struct {
+	number uint64
+	batch  *prepared
 }
 
 // idRow is one row of the ID index as the batch will leave it.
@@ -393,6 +414,8 @@ func (h *History) build(ctx context.Context, group []*request, careful bool) (st
 	clear(w.digests)
 	clear(w.pages)
 	w.ids, w.words = w.ids[:0], w.words[:0]
+	clear(w.fresh)
+	w.fresh, w.corrections = w.fresh[:0], w.corrections[:0]
 
 	next := h.state
 	next.recorded = max(millis(h.now()), h.state.recorded)
@@ -406,25 +429,8 @@ func (h *History) build(ctx context.Context, group []*request, careful bool) (st
 	if next.last == h.state.last {
 		return next, nil
 	}
-	for i := range w.ids {
-		row := &w.ids[i]
-		if len(row.fresh) == 0 {
-			continue
-		}
-		key := w.mem.keep(append(h.key(w.mem.room(len(h.prefix)+9), tagID), row.digest[:]...))
-		w.batch.Expect(key, row.raw)
-		value := appendNumbers(w.mem.room(6*(len(row.numbers)+len(row.fresh))), row.numbers)
-		for _, p := range row.fresh {
-			value = append48(value, p.number)
-		}
-		w.batch.Put(key, w.mem.keep(value))
-	}
-	for i := range w.words {
-		page := &w.words[i]
-		key := append(h.key(w.mem.room(len(h.prefix)+2*len(page.key.word)+32), tagPage), page.key.kind)
-		key = append48(append(appendWord(key, page.key.word), 0), page.numbers[0])
-		key = w.mem.keep(key)
-		w.batch.Put(key, w.mem.keep(appendPage(w.mem.room(10*len(page.numbers)), page.numbers[0], page.numbers)))
+	if err := h.putAll(ctx); err != nil {
+		return state{}, err
 	}
 	w.batch.Put(append48(append48(h.key(nil, tagRecorded), next.recorded), h.state.last+1), []byte{})
 	next.raw = next.encode()
@@ -442,31 +448,25 @@ func (h *History) place(ctx context.Context, q *request, next *state, careful bo
 	q.out = make([]Captured, len(q.events))
 	q.err = nil
 	first := *next
-	type correction struct {
-		by     *prepared
-		number uint64    // stored
-		batch  *prepared // or in this batch
-	}
-	var corrections []correction
-	var fresh []*prepared
+	corrections, fresh := len(w.corrections), len(w.fresh)
 	for i := range q.events {
 		p, out := &q.events[i], &q.out[i]
 		out.ID, out.Hash = p.id, p.hash
 		p.number, p.late = 0, false
 		if p.e.ID == "" {
-			p.id = p.hash
+			p.id, p.idDigest = p.hash, p.hashDigest
 		}
 		if p.err != nil {
 			out.Err = p.err
 			continue
 		}
-		byID, err := h.idRow(ctx, p.id, careful)
+		byID, err := h.idRow(ctx, p.idDigest, careful)
 		if err != nil {
 			return err
 		}
 		byHash := byID
 		if p.id != p.hash {
-			if byHash, err = h.idRow(ctx, p.hash, careful); err != nil {
+			if byHash, err = h.idRow(ctx, p.hashDigest, careful); err != nil {
 				return err
 			}
 		}
@@ -527,7 +527,7 @@ func (h *History) place(ctx context.Context, q *request, next *state, careful bo
 		case last == 0:
 		case p.fault != nil:
 			out.Corrects = last
-			corrections = append(corrections, correction{p, last, lastInBatch})
+			w.corrections = append(w.corrections, correction{last, lastInBatch})
 		case plain != 0:
 			err := problem.New(problem.Exists,
 				"another event has the ID %s, with other contents: give this one an ID of its own, or declare the other wrong with an errorDeclaration",
@@ -538,9 +538,10 @@ func (h *History) place(ctx context.Context, q *request, next *state, careful bo
 			}
 			// Nothing of the request is written: what it has put down so far is taken back.
 			q.err = err
-			for _, p := range fresh {
+			for _, p := range w.fresh[fresh:] {
 				h.forget(p)
 			}
+			w.fresh, w.corrections = w.fresh[:fresh], w.corrections[:corrections]
 			*next = first
 			return nil
 		default:
@@ -554,12 +555,25 @@ func (h *History) place(ctx context.Context, q *request, next *state, careful bo
 		if byHash != byID {
 			w.ids[byHash].fresh = append(w.ids[byHash].fresh, p)
 		}
-		fresh = append(fresh, p)
+		w.fresh = append(w.fresh, p)
 	}
-	for _, p := range fresh {
-		h.put(p, q.by)
+	return nil
+}
+
+// putAll adds the new events and their index entries to the batch, one index after the other: an engine that sorts keys in memory finds neighbours faster.
+func (h *History) putAll(ctx context.Context) error {
+	w := &h.work
+	for _, p := range w.fresh {
+		h.putRow(p)
 	}
-	for _, c := range corrections {
+	for _, p := range w.fresh {
+		flags := byte(0)
+		if p.late {
+			flags = entrySuperseded
+		}
+		h.putThings(p, flags)
+	}
+	for _, c := range w.corrections {
 		if c.batch != nil {
 			h.putThings(c.batch, entrySuperseded)
 			continue
@@ -568,14 +582,38 @@ func (h *History) place(ctx context.Context, q *request, next *state, careful bo
 			return err
 		}
 	}
+	for _, p := range w.fresh {
+		k := h.key(w.mem.room(len(h.prefix)+16), tagTime)
+		w.batch.Put(w.mem.keep(append48(append48(k, millis(p.e.Time)), p.number)), []byte{})
+		words(p.e, func(kind byte, word string) { w.putWord(pageKey{kind, word}, p.number) })
+	}
+	for i := range w.words {
+		page := &w.words[i]
+		key := append(h.key(w.mem.room(len(h.prefix)+2*len(page.key.word)+32), tagPage), page.key.kind)
+		key = append48(append(appendWord(key, page.key.word), 0), page.numbers[0])
+		key = w.mem.keep(key)
+		w.batch.Put(key, w.mem.keep(appendPage(w.mem.room(10*len(page.numbers)), page.numbers[0], page.numbers)))
+	}
+	slices.SortFunc(w.ids, func(a, b idRow) int { return bytes.Compare(a.digest[:], b.digest[:]) })
+	for i := range w.ids {
+		row := &w.ids[i]
+		if len(row.fresh) == 0 {
+			continue
+		}
+		key := w.mem.keep(append(h.key(w.mem.room(len(h.prefix)+9), tagID), row.digest[:]...))
+		w.batch.Expect(key, row.raw)
+		value := appendNumbers(w.mem.room(6*(len(row.numbers)+len(row.fresh))), row.numbers)
+		for _, p := range row.fresh {
+			value = append48(value, p.number)
+		}
+		w.batch.Put(key, w.mem.keep(value))
+	}
 	return nil
 }
 
-// idRow is the index in work.ids of the row for an ID or a hash.
-func (h *History) idRow(ctx context.Context, id string, careful bool) (int, error) {
+// idRow is the index in work.ids of the row for the digest of an ID or a hash.
+func (h *History) idRow(ctx context.Context, digest [8]byte, careful bool) (int, error) {
 	w := &h.work
-	var digest [8]byte
-	appendDigest(digest[:0], id)
 	at, there := w.digests[digest]
 	if !there {
 		at = len(w.ids)
@@ -607,51 +645,39 @@ func (h *History) idRow(ctx context.Context, id string, careful bool) (int, erro
 // forget takes an event out of the ID rows.
 func (h *History) forget(p *prepared) {
 	w := &h.work
-	for _, id := range []string{p.id, p.hash} {
-		var digest [8]byte
-		appendDigest(digest[:0], id)
+	for _, digest := range [][8]byte{p.idDigest, p.hashDigest} {
 		row := &w.ids[w.digests[digest]]
 		row.fresh = slices.DeleteFunc(row.fresh, func(other *prepared) bool { return other == p })
 	}
 	p.number = 0
 }
 
-// put adds an event and its index entries to the batch, but for those of IDs and pages.
-func (h *History) put(p *prepared, by Ref) {
-	w := &h.work
-	b, mem := &w.batch, &w.mem
-	key := func(n int, tag byte) []byte { return h.key(mem.room(len(h.prefix)+n), tag) }
-
-	rowKey := mem.keep(append48(key(8, tagEvent), p.number))
-	value := appendHead(mem.room(64+len(by.Name)+len(p.links)+len(p.rest)), p.recorded, p.packed, by)
+// putRow adds an event itself to the batch.
+func (h *History) putRow(p *prepared) {
+	b, mem := &h.work.batch, &h.work.mem
+	key := mem.keep(append48(h.key(mem.room(len(h.prefix)+8), tagEvent), p.number))
+	value := appendHead(mem.room(64+len(p.by.Name)+len(p.links)+len(p.rest)), p.recorded, p.packed, p.by)
 	value = append(append(appendUvarint(value, uint64(len(p.links))), p.links...), p.rest...)
-	b.Put(rowKey, mem.keep(value))
-
-	flags := byte(0)
-	if p.late {
-		flags = entrySuperseded
-	}
-	h.putThings(p, flags)
-
-	at := millis(p.e.Time)
-	b.Put(mem.keep(append48(append48(key(16, tagTime), at), p.number)), []byte{})
-	words(p.e, func(kind byte, word string) {
-		k := pageKey{kind, word}
-		i, there := w.pages[k]
-		if !there {
-			i = len(w.words)
-			w.pages[k] = i
-			if i < cap(w.words) {
-				w.words = w.words[:i+1]
-				w.words[i] = wordPage{key: k, numbers: w.words[i].numbers[:0]}
-			} else {
-				w.words = append(w.words, wordPage{key: k})
-			}
-		}
-		w.words[i].numbers = append(w.words[i].numbers, p.number)
-	})
+	b.Put(key, mem.keep(value))
 }
 
+// putWord notes that an event has a word.
+func (w *work) putWord(k pageKey, number uint64) {
+	i, there := w.pages[k]
+	if !there {
+		i = len(w.words)
+		w.pages[k] = i
+		if i < cap(w.words) {
+			w.words = w.words[:i+1]
+			w.words[i] = wordPage{key: k, numbers: w.words[i].numbers[:0]}
+		} else {
+			w.words = append(w.words, wordPage{key: k})
+		}
+	}
+	w.words[i].numbers = append(w.words[i].numbers, number)
+}
+
+// putThings adds an event's entries in the index of things.
 func (h *History) putThings(p *prepared, flags byte) {
 	mem := &h.work.mem
 	at := millis(p.e.Time)

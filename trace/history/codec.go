@@ -110,15 +110,26 @@ func appendTime(b []byte, t time.Time) []byte {
 
 const niHead, niTail, uuidHead = "ni:///sha-256;", "?ver=CBV2.0", "urn:uuid:"
 
+// nibbles are the values of lower-case hexadecimal digits, 0xff of everything else.
+var nibbles = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i, c := range "0123456789abcdef" {
+		t[c] = byte(i)
+	}
+	return t
+}()
+
 // lowerHex reads lower-case hexadecimal digits only, so that what is read can be written again as it was.
 func lowerHex(dst []byte, s string) bool {
-	for i := range s {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
+	bad := byte(0)
+	for i := range dst {
+		high, low := nibbles[s[2*i]], nibbles[s[2*i+1]]
+		bad |= high | low
+		dst[i] = high<<4 | low&15
 	}
-	_, err := hex.Decode(dst, []byte(s))
-	return err == nil
+	return bad < 16
 }
 
 // packHash is the 32 bytes of an event hash.

@@ -359,7 +359,9 @@ func (p *player) capture() {
 func (p *player) someQuery() *query.Query {
 	v := url.Values{}
 	rnd := p.rnd
-	at := func() string { return start.Add(time.Duration(rnd.IntN(140)) * time.Millisecond).Format(time.RFC3339Nano) }
+	at := func() string {
+		return start.Add(time.Duration(rnd.IntN(140)) * time.Millisecond).Format(time.RFC3339Nano)
+	}
 	word := func(list []string) string {
 		a, b := list[rnd.IntN(len(list))], list[rnd.IntN(len(list))]
 		if rnd.IntN(2) == 0 || strings.Contains(a+b, "\x01") || a == "" || b == "" {
