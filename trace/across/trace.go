@@ -1,0 +1,409 @@
+package across
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/trace/epcis"
+	"github.com/fujie-id/fujie/trace/graph"
+	"github.com/fujie-id/fujie/trace/share"
+)
+
+// Trace asks a question of this node and of every enterprise that the goods lead to, each once a round, until nobody new is named or a limit is reached. Who refused, was silent
+// or lied stands in the answer's Hops, and the answer is complete up to there. found hears of what is found as it is found; what it heard holds unless a later answer says
+// otherwise, and the answer has the last word. The evidence holds every answer that was believed, as it was signed. When ctx ends what is known by then is returned with
+// its error.
+func (a *Across) Trace(ctx context.Context, q graph.Question, found func(graph.Step)) (*graph.Answer, *Evidence, error) {
+	s := a.session(q)
+	var src graph.Source = s.pool
+	if a.cfg.References != nil {
+		src = graph.WithReferences(src, a.cfg.References)
+	}
+	var answer *graph.Answer
+	for {
+		var err error
+		var next *graph.Answer
+		if next, err = graph.Trace(ctx, src, q, found); err != nil {
+			if answer == nil {
+				return nil, nil, err
+			}
+			return s.finish(answer), s.evidence, err
+		}
+		answer = next
+		asks := s.plan(ctx, answer)
+		if len(asks) == 0 || s.round == a.cfg.Limits.Rounds {
+			if len(asks) > 0 {
+				s.cut = true
+			}
+			break
+		}
+		s.round++
+		if !s.ask(ctx, asks) || ctx.Err() != nil {
+			// Nobody told anything new: what is known is all.
+			if more := s.plan(ctx, answer); len(more) == 0 || ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	answer = s.finish(answer)
+	if err := a.ownEvidence(ctx, s, answer); err != nil {
+		return answer, s.evidence, err
+	}
+	return answer, s.evidence, ctx.Err()
+}
+
+// session is one trace under way.
+type session struct {
+	a        *Across
+	q        graph.Question
+	pool     *pool
+	evidence *Evidence
+
+	mu       sync.Mutex
+	round    int
+	cut      bool
+	asked    map[asked]bool      // what was asked or walked
+	services map[string]*visited // by owner
+	via      map[string][]string // introductions, by the prefix that they are for
+	proofs   []ownedProof
+	hops     []graph.Hop
+	stops    map[string]string // thing → why it was not followed on
+	answered map[string]string // thing → who walked it
+}
+
+// asked is a thing that an owner was asked about, in a direction.
+type asked struct {
+	owner, thing string
+	up, down     bool
+}
+
+// visited is an owner that was come by.
+type visited struct {
+	service service
+	err     error
+}
+
+type ownedProof struct {
+	Proof
+	owner string
+}
+
+func (a *Across) session(q graph.Question) *session {
+	return &session{a: a, q: q, pool: newPool(a.cfg.Source), asked: map[asked]bool{}, services: map[string]*visited{}, via: map[string][]string{},
+		stops: map[string]string{}, answered: map[string]string{},
+		evidence: &Evidence{Version: 1, Question: q, Asker: a.cfg.User.String(), Made: a.cfg.Now(), Certificates: map[string][]string{}}}
+}
+
+// owners are the enterprises that may know of a thing: that of its prefix, and those that an event of it names.
+func (s *session) owners(ctx context.Context, thing string) []string {
+	seen := map[string]bool{}
+	if p := prefixOf(thing); p != "" {
+		seen[p] = true
+	}
+	for e, err := range s.pool.Touching(ctx, thing, s.q.From, s.q.To) {
+		if err != nil {
+			break
+		}
+		parties(e, func(p string) { seen[p] = true })
+	}
+	var out []string
+	for p := range seen {
+		if !s.a.ours(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// plan is who is asked next, and about what.
+func (s *session) plan(ctx context.Context, answer *graph.Answer) map[string][]Seed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string][]Seed{}
+	for i := range answer.Things {
+		t := &answer.Things[i]
+		up, down := s.q.Up && t.Depth <= 0, s.q.Down && t.Depth >= 0
+		if !up && !down {
+			continue // a source is asked through another door
+		}
+		depth := t.Depth
+		if depth < 0 {
+			depth = -depth
+		}
+		if s.q.Depth > 0 && depth > s.q.Depth {
+			continue
+		}
+		for _, owner := range s.owners(ctx, t.Key) {
+			k := asked{owner, t.Key, up, down}
+			if s.asked[k] || s.asked[asked{owner, t.Key, true, true}] {
+				continue
+			}
+			if v := s.services[owner]; v != nil && v.err != nil {
+				s.stop(t.Key, v.err)
+				continue
+			}
+			if s.services[owner] == nil && len(s.services) >= s.a.cfg.Limits.Owners {
+				s.cut = true
+				s.stops[t.Key] = "limit"
+				continue
+			}
+			if s.services[owner] == nil {
+				s.services[owner] = &visited{}
+			}
+			s.asked[k] = true
+			if len(out[owner]) < s.a.cfg.Limits.Seeds {
+				out[owner] = append(out[owner], Seed{Thing: t.Key, Up: up, Down: down})
+			}
+		}
+	}
+	return out
+}
+
+// stop notes why a thing was not followed on.
+func (s *session) stop(thing string, err error) {
+	if s.stops[thing] == "" {
+		s.stops[thing] = outcome(err)
+	}
+}
+
+// outcome is a failed question in the words of graph.Hop.
+func outcome(err error) string {
+	switch problem.KindOf(err) {
+	case problem.Forbidden, problem.NeedAuth, problem.NotFound, problem.AuthFailed, problem.NotAdmin:
+		return "refused"
+	case problem.Bogus, problem.BadValue:
+		return "bogus"
+	}
+	return "unreachable"
+}
+
+// ask asks all at once, and reports whether anything new was learnt.
+func (s *session) ask(ctx context.Context, asks map[string][]Seed) bool {
+	slots := make(chan struct{}, s.a.cfg.Limits.Parallel)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	news := false
+	for _, owner := range slices.Sorted(maps.Keys(asks)) {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			n := s.askOne(ctx, owner, asks[owner], 0)
+			mu.Lock()
+			news = news || n
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	return news
+}
+
+// askOne asks an owner about things and takes in the answer. depth 0 is that of the question.
+func (s *session) askOne(ctx context.Context, owner string, seeds []Seed, depth int) (news bool) {
+	a := s.a
+	began := a.cfg.Now()
+	hop := graph.Hop{Owner: owner, Round: s.round}
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Limits.Ask)
+	defer cancel()
+	s.mu.Lock()
+	at := *s.services[owner]
+	via := slices.Clone(s.via[owner])
+	s.mu.Unlock()
+	var err error
+	if at.service.base == "" {
+		thing := ""
+		if slices.Contains(s.q.Things, seeds[0].Thing) {
+			thing = seeds[0].Thing
+		}
+		at.service, err = a.service(ctx, owner, thing)
+		if problem.Is(err, problem.NotFound) || problem.Is(err, problem.NoValues) || problem.Is(err, problem.NotHere) {
+			err = problem.Wrap(err, problem.Unreachable, "%s offers no event service", "%s 未提供事件服务", owner)
+		}
+	}
+	hop.URL = at.service.base
+	var got *answered
+	if err == nil {
+		d := s.q.Depth
+		if depth != 0 {
+			d = depth
+		}
+		got, err = a.put(ctx, at.service, Request{Owner: owner, Seeds: seeds, Depth: d, Limit: s.q.Limit, From: s.q.From, To: s.q.To, Recall: s.q.Recall, Via: via})
+	}
+	hop.Took = a.cfg.Now().Sub(began)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() { s.hops = append(s.hops, hop) }()
+	v := s.services[owner]
+	v.service = at.service
+	if err != nil {
+		v.err = err
+		hop.Outcome, hop.EN, hop.ZH = outcome(err), problem.Say(err, problem.English), problem.Say(err, problem.Chinese)
+		for _, seed := range seeds {
+			s.stop(seed.Thing, err)
+		}
+		return false
+	}
+	hop.Outcome, hop.Events, hop.Things = "answered", len(got.events)+len(got.body.Proofs), len(got.body.Walked)
+	if got.body.Partial {
+		hop.Outcome, s.cut = "partial", true
+		hop.EN, hop.ZH = "a limit of the enterprise was reached before the end", "在到达终点之前已达到该企业的上限"
+	}
+	for _, k := range got.events {
+		k.owner = owner
+		news = s.pool.add(k) || news
+	}
+	for _, p := range got.body.Proofs {
+		s.proofs = append(s.proofs, ownedProof{p, owner})
+	}
+	dirs := map[string][2]bool{}
+	for _, seed := range seeds {
+		dirs[seed.Thing] = [2]bool{seed.Up, seed.Down}
+		delete(s.stops, seed.Thing)
+	}
+	for _, w := range got.body.Walked {
+		s.answered[w] = owner
+		if _, ok := dirs[w]; !ok {
+			// What was walked on the way was walked in the direction of the seeds, which is that of the question for all that lies beyond them.
+			s.asked[asked{owner, w, s.q.Up, false}] = s.q.Up
+			s.asked[asked{owner, w, false, s.q.Down}] = s.q.Down
+		}
+	}
+	for to, j := range got.body.Introductions {
+		if len(s.via[to]) < 8 {
+			s.via[to] = append(s.via[to], j)
+		}
+	}
+	s.evidence.Answers = append(s.evidence.Answers, got.signed)
+	maps.Copy(s.evidence.Certificates, got.certificates)
+	return news || len(got.body.Proofs) > 0
+}
+
+// finish puts into the graph who said what, and what is missing.
+func (s *session) finish(answer *graph.Answer) *graph.Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	prefix := s.a.cfg.Prefix
+	owns := map[string]string{}
+	for i := range answer.Events {
+		e := &answer.Events[i]
+		k, own := s.pool.whose(e.ID)
+		switch {
+		case own || k == nil:
+			e.Owner = prefix
+		default:
+			e.Owner, e.Hash = k.owner, k.hash
+			if k.level < share.Contents {
+				e.Level = k.level.String()
+			}
+		}
+		for _, t := range e.Things {
+			if owns[t] == "" || e.Owner == prefixOf(t) {
+				owns[t] = e.Owner
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, p := range s.proofs {
+		if seen[p.Hash+p.Thing] {
+			continue
+		}
+		seen[p.Hash+p.Thing] = true
+		answer.Events = append(answer.Events, graph.Event{ID: p.Hash, Hash: p.Hash, Time: p.Time, Things: []string{p.Thing}, Owner: p.owner, Level: share.Exists.String()})
+	}
+	for i := range answer.Things {
+		t := &answer.Things[i]
+		if t.Owner = cmp.Or(owns[t.Key], s.answered[t.Key]); t.Stop == "" && s.stops[t.Key] != "" {
+			t.Stop = s.stops[t.Key]
+		}
+		if t.Stop != "" {
+			answer.Complete = false
+		}
+	}
+	for _, c := range s.pool.clash {
+		answer.Findings = append(answer.Findings, graph.Finding{Kind: "two-versions", Thing: c.thing, Events: []string{c.id}, Time: c.at,
+			EN: c.first + " and " + c.other + " tell different things under one event ID; what " + c.first + " said is shown", ZH: c.first + " 与 " + c.other + " 以同一事件标识给出不同内容；此处显示 " + c.first + " 的说法"})
+	}
+	if s.cut {
+		answer.Complete = false
+	}
+	for _, h := range s.hops {
+		if h.Outcome != "answered" {
+			answer.Complete = false
+		}
+	}
+	answer.Hops = slices.Clone(s.hops)
+	slices.SortStableFunc(answer.Hops, func(x, y graph.Hop) int { return cmp.Or(x.Round-y.Round, cmp.Compare(x.Owner, y.Owner)) })
+	slices.SortFunc(s.evidence.Answers, func(x, y Signed) int {
+		return cmp.Or(cmp.Compare(x.Owner, y.Owner), cmp.Compare(x.Statement, y.Statement))
+	})
+	return answer
+}
+
+// Source is every enterprise's events as one: what is asked of it is asked here first and then, of those who may know, as the goods lead to them. What was asked once is remembered as
+// long as the Source is used; begin another for another question. recall is as in graph.Question.
+func (a *Across) Source(recall string) *Source {
+	return &Source{s: a.session(graph.Question{Recall: recall})}
+}
+
+// Source is a graph.Source over all enterprises.
+type Source struct{ s *session }
+
+// Hops are the enterprises asked so far.
+func (src *Source) Hops() []graph.Hop {
+	src.s.mu.Lock()
+	defer src.s.mu.Unlock()
+	return slices.Clone(src.s.hops)
+}
+
+// Parallel says that many things may be asked about at the same time.
+func (src *Source) Parallel() int { return src.s.a.cfg.Limits.Parallel }
+
+// References are those of records, where they are followed.
+func (src *Source) References(ctx context.Context, thing string) ([]graph.Reference, error) {
+	if refs := src.s.a.cfg.References; refs != nil {
+		return refs(ctx, thing)
+	}
+	return nil, nil
+}
+
+// Touching implements graph.Source. Enterprises that do not answer leave their events out; Hops says which.
+func (src *Source) Touching(ctx context.Context, thing string, from, to time.Time) iter.Seq2[*epcis.Event, error] {
+	return func(yield func(*epcis.Event, error) bool) {
+		s := src.s
+		for range s.a.cfg.Limits.Rounds {
+			asks := map[string][]Seed{}
+			owners := s.owners(ctx, thing)
+			s.mu.Lock()
+			for _, owner := range owners {
+				k := asked{owner, thing, false, false}
+				if s.asked[k] || s.services[owner] == nil && len(s.services) >= s.a.cfg.Limits.Owners || s.services[owner] != nil && s.services[owner].err != nil {
+					continue
+				}
+				if s.services[owner] == nil {
+					s.services[owner] = &visited{}
+				}
+				s.asked[k] = true
+				asks[owner] = []Seed{{Thing: thing}}
+			}
+			s.mu.Unlock()
+			if len(asks) == 0 || ctx.Err() != nil {
+				break
+			}
+			var wg sync.WaitGroup
+			for owner, seeds := range asks {
+				wg.Go(func() { s.askOne(ctx, owner, seeds, -1) })
+			}
+			wg.Wait()
+		}
+		for e, err := range s.pool.Touching(ctx, thing, from, to) {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
