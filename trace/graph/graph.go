@@ -16,7 +16,48 @@ type Source interface {
 	// Thing is as epcis.Key gives it. The events hold what relates things (type, ID, times, action, parent, EPCs, quantities, inputs, outputs, transformation,
 	// step, dispositions, places, transactions, parties, error declaration), and may lack sensors, ILMD and extensions. They belong to the source: read only.
 	// An error ends the sequence. One event may be yielded for several things.
+	//
+	// A transformationID is a thing in this sense, and so is a place, of which it yields the events that were there.
 	Touching(ctx context.Context, thing string, from, to time.Time) iter.Seq2[*epcis.Event, error]
+}
+
+// Parallel is what a Source may offer besides: how many questions at the same time serve it best, since it is remote or has cores to spare. Touching is
+// then called from as many goroutines.
+type Parallel interface{ Parallel() int }
+
+// Reference says that a record of From names To. A package whose record names the container that it came in: To is where From came from. With Downstream set
+// it is the other way about: To is what From went into.
+type Reference struct {
+	From, To   string    // keys
+	Since      time.Time // zero: always
+	Downstream bool
+}
+
+// References yields the references of a thing's own record, and, as far as they are known, those of other records to it.
+type References func(ctx context.Context, thing string) ([]Reference, error)
+
+// Referrer is what a Source may offer besides: the references of records, which are followed as events are.
+type Referrer interface {
+	References(ctx context.Context, thing string) ([]Reference, error)
+}
+
+// WithReferences is src that follows references too.
+func WithReferences(src Source, refs References) Source { return &referring{src, refs} }
+
+type referring struct {
+	Source
+	refs References
+}
+
+func (r *referring) References(ctx context.Context, thing string) ([]Reference, error) {
+	return r.refs(ctx, thing)
+}
+
+func (r *referring) Parallel() int {
+	if p, ok := r.Source.(Parallel); ok {
+		return p.Parallel()
+	}
+	return 1
 }
 
 // Answer is the graph that a question found: things, and the events that tie them together.
@@ -40,6 +81,10 @@ type Question struct {
 	To     time.Time `json:"to,omitzero"`
 	Depth  int       `json:"depth,omitempty"` // links from the things asked for; 0: 100
 	Limit  int       `json:"limit,omitempty"` // things in the answer; 0: 200,000
+	// FanOut is how many things may follow from one; 0: 100,000.
+	FanOut int `json:"fanOut,omitempty"`
+	// Timeout is how long the search may take; what it has not followed by then has the Stop "time". 0: as long as its context lasts.
+	Timeout time.Duration `json:"timeout,omitempty"`
 	// Recall: asked for a recall, which some owners answer more to.
 	Recall string `json:"recall,omitempty"`
 }
@@ -54,7 +99,8 @@ type Thing struct {
 	Quantity epcis.Decimal `json:"quantity,omitempty"`
 	Unit     string        `json:"unit,omitempty"`
 	Owner    string        `json:"owner,omitempty"` // the prefix of who answered for it
-	// Stop says why the search did not go on here: "depth", "limit", "time", "refused", "unreachable", "unknown", "bogus".
+	// Stop says why the search did not go on here: "depth", "limit", "fan-out", "time", "refused", "unreachable", "unknown",
+	// "bogus", or "class" for a class of trade items without a lot, which is followed only when it was asked for.
 	Stop string `json:"stop,omitempty"`
 	// First and Last are the times of its first and last event; Place, Step, Disposition those of the last one that says any.
 	First       time.Time `json:"first,omitzero"`
