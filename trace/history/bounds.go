@@ -128,10 +128,21 @@ func prefixOf(set *query.NameSet, key string) (string, bool) {
 	return strings.TrimSuffix(key, "*"), true
 }
 
-// rolesOf is the roles of the index that the query's roles are.
+// roleBits are the bits of the roles of package epcis in the index.
+var roleBits = map[epcis.Role]roles{epcis.RoleEPC: roleEPC, epcis.RoleParent: roleParent, epcis.RoleChild: roleChild, epcis.RoleInput: roleInput, epcis.RoleOutput: roleOutput,
+	epcis.RoleEPCClass: roleClass, epcis.RoleChildClass: roleChildClass, epcis.RoleInputClass: roleInputClass, epcis.RoleOutputClass: roleOutputClass}
+
+// rolesOf is the roles of the index that the query's roles are; no roles are all of them.
 func rolesOf(list []epcis.Role) (all roles) {
 	if len(list) == 0 {
 		return ^placeRoles
 	}
-	return ^placeRoles
+	for _, role := range list {
+		bit, there := roleBits[role]
+		if !there {
+			return ^placeRoles
+		}
+		all |= bit
+	}
+	return all
 }

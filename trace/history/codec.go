@@ -852,9 +852,13 @@ func (r *reader) rest(e *epcis.Event) {
 		e.Certification = r.texts()
 	}
 	if set&bitSensors != 0 {
-		e.Sensors = make([]epcis.SensorElement, r.count(3))
-		for i := range e.Sensors {
-			r.sensor(&e.Sensors[i])
+		n := r.count(3)
+		e.Sensors = make([]epcis.SensorElement, 0, min(n, 4))
+		for range n {
+			e.Sensors = append(e.Sensors, epcis.SensorElement{})
+			if r.sensor(&e.Sensors[len(e.Sensors)-1]); r.bad {
+				return
+			}
 		}
 	}
 	if set&bitILMD != 0 {
@@ -869,6 +873,9 @@ func (r *reader) rest(e *epcis.Event) {
 		for range n {
 			prefix := r.text()
 			e.Namespaces[prefix] = r.text()
+			if r.bad {
+				return
+			}
 		}
 	}
 	if set&bitReadPointExtensions != 0 {
@@ -903,11 +910,11 @@ func (r *reader) fields(depth int) []epcis.Field {
 		r.fail()
 		return nil
 	}
-	out := make([]epcis.Field, n)
-	for i := range out {
-		out[i] = epcis.Field{Space: r.text(), Name: r.text(), Prefix: r.text()}
-		r.value(&out[i].Value, depth-1)
-		if r.bad {
+	// Memory is taken as items are read, not as their number says: items lie in items, and each may claim that many follow.
+	out := make([]epcis.Field, 0, min(n, 8))
+	for range n {
+		out = append(out, epcis.Field{Space: r.text(), Name: r.text(), Prefix: r.text()})
+		if r.value(&out[len(out)-1].Value, depth-1); r.bad {
 			return nil
 		}
 	}
@@ -933,9 +940,10 @@ func (r *reader) value(v *epcis.Value, depth int) {
 			r.fail()
 			return
 		}
-		v.Items = make([]epcis.Value, n)
-		for i := range v.Items {
-			if r.value(&v.Items[i], depth-1); r.bad {
+		v.Items = make([]epcis.Value, 0, min(n, 8))
+		for range n {
+			v.Items = append(v.Items, epcis.Value{})
+			if r.value(&v.Items[len(v.Items)-1], depth-1); r.bad {
 				return
 			}
 		}
@@ -959,9 +967,10 @@ func (r *reader) sensor(s *epcis.SensorElement) {
 			r.fail()
 			return
 		}
-		s.Reports = make([]epcis.SensorReport, n)
-		for i := range s.Reports {
-			if r.report(&s.Reports[i]); r.bad {
+		s.Reports = make([]epcis.SensorReport, 0, min(n, 4))
+		for range n {
+			s.Reports = append(s.Reports, epcis.SensorReport{})
+			if r.report(&s.Reports[len(s.Reports)-1]); r.bad {
 				return
 			}
 		}

@@ -276,14 +276,16 @@ func appendEntry(b []byte, flags byte, roles roles, recorded uint64, links []byt
 
 func readEntry(value string) (entry, error) {
 	r := reader{s: value}
-	n := entry{flags: r.byte(), roles: roles(r.uvarint())}
+	n := entry{flags: r.byte()}
+	named := r.uvarint()
+	n.roles = roles(named)
 	if n.flags&entryLinks != 0 {
 		if t := r.bytes(6); !r.bad {
 			n.recorded = read48(t)
 		}
 		n.links, r.s = r.s, ""
 	}
-	if r.bad || r.s != "" || n.flags > 3 {
+	if r.bad || r.s != "" || n.flags > 3 || named > 0xffff {
 		return entry{}, damaged()
 	}
 	return n, nil

@@ -348,7 +348,7 @@ func (s *search) thingSpans(l *nameLimit) (spans []store.Span, single []byte) {
 		}
 	}
 	for _, p := range l.prefixes {
-		spans = append(spans, store.Under(appendWord(s.h.key(nil, tagThing), p)))
+		spans = append(spans, store.Under(appendWord(s.h.key(nil, tagThing), p)), store.Under(appendEscaped(append(s.h.key(nil, tagThing), 3), p))) // and the long ones
 	}
 	return spans, single
 }
