@@ -15,6 +15,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,9 @@ type Config struct {
 	Log   *slog.Logger     // nil: nowhere
 	Cache int64            // bytes of decoded events of many things that are kept for Touching; 0: 32 MiB; negative: none
 	Rules []Rule           // which events are removed, and when; see Run
+
+	// Parallel is how many questions at the same time serve the store best: 0 means one for each core; a store behind a network wants more.
+	Parallel int
 }
 
 // History is the events of one space of a store. Make it with Open. Its methods may be called from many goroutines.
@@ -44,6 +48,8 @@ type History struct {
 	secret []byte
 	cache  cache
 	rules  []Rule
+
+	parallel int
 
 	mu      sync.Mutex // guards the queue
 	queue   []*request
@@ -92,6 +98,9 @@ func Open(ctx context.Context, cfg Config) (*History, error) {
 			return nil, err
 		}
 	}
+	if h.parallel = cfg.Parallel; h.parallel <= 0 {
+		h.parallel = runtime.GOMAXPROCS(0)
+	}
 	if cfg.Cache == 0 {
 		cfg.Cache = 32 << 20
 	}
@@ -104,6 +113,9 @@ func Open(ctx context.Context, cfg Config) (*History, error) {
 	}
 	return h, h.openSecret(ctx, cfg.Rand)
 }
+
+// Parallel is graph.Parallel's.
+func (h *History) Parallel() int { return h.parallel }
 
 func (h *History) meta(name string) []byte { return append(h.key(nil, tagMeta), name...) }
 

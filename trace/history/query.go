@@ -29,11 +29,34 @@ const (
 	maxLimit     = 100000
 )
 
+// below is Descendants for a query, which has no place for errors: what cannot be read is only told to the log.
+func (h *History) below(ctx context.Context, id string) []string {
+	list, err := h.Descendants(ctx, id)
+	if err != nil && ctx.Err() == nil {
+		h.log.Warn("the places below a place cannot be read from the master data", "place", id, "error", err)
+	}
+	return list
+}
+
+// attributes is all that the master data says of a thing.
+func (h *History) attributes(ctx context.Context, id string) (all []epcis.VocabularyAttribute) {
+	list, err := h.Vocabulary(ctx, id)
+	if err != nil && ctx.Err() == nil {
+		h.log.Warn("the master data of a thing cannot be read", "thing", id, "error", err)
+	}
+	for i := range list {
+		all = append(all, list[i].Attributes...)
+	}
+	return all
+}
+
 // Query answers q, limit events at most (0: 30; up to 100,000), from where cursor stands (empty: from the beginning).
 //
 // The order is the one in which the events were captured, which is also that of their record times; with orderBy eventTime that of event times to the millisecond; with any
 // other orderBy that of q.Less. Events that are equal by it stay in the order in which they were captured, or the reverse of it when q is descending.
 // All pages together are what was there when the first one was asked for, but for what rules removed since: an event that is captured between two pages is on none.
+//
+// Where q has no Descendants or Attributes of its own, they are those of the history's master data.
 //
 // A cursor is made for one query and one history; it holds its own state, and is good as long as the history is. Errors: problem.BadRequest for a cursor that is not
 // one of this query; problem.TooLarge when q has a maxEventCount and more events match.
@@ -107,6 +130,15 @@ func (h *History) run(ctx context.Context, q *query.Query, cursor string, limit 
 		limit = defaultLimit
 	}
 	limit = min(limit, maxLimit)
+	if q.Descendants == nil || q.Attributes == nil {
+		own := *q
+		if q = &own; own.Descendants == nil {
+			own.Descendants = func(id string) []string { return h.below(ctx, id) }
+		}
+		if own.Attributes == nil {
+			own.Attributes = func(id string) []epcis.VocabularyAttribute { return h.attributes(ctx, id) }
+		}
+	}
 	var why Explanation
 	err := h.view(ctx, func(r store.Snapshot, st state) error {
 		s := &search{h: h, r: r, q: q, b: limitsOf(q), st: st, horizon: st.last, want: limit + 1}
