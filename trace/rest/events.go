@@ -15,6 +15,7 @@ import (
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trace/epcis"
 	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
+	"github.com/fujie-id/fujie/trace/history"
 	"github.com/fujie-id/fujie/trace/query"
 	"github.com/fujie-id/fujie/trace/share"
 )
@@ -124,7 +125,7 @@ func queryValues(v url.Values) url.Values {
 
 // parse reads the query in a request's parameters.
 func (c *call) parse(v url.Values) (*query.Query, error) {
-	q, err := query.ParseURL(queryValues(v))
+	q, err := query.ParseURLIn(queryValues(v), namespaces(c.r.Header.Values("GS1-Extensions")))
 	if err != nil {
 		return nil, queryError(err, "QueryParameterException")
 	}
@@ -223,6 +224,21 @@ func (s *Server) describe(ctx context.Context, q *query.Query) {
 			return below
 		}
 	}
+	if known, ok := s.cfg.Events.(interface {
+		Vocabulary(ctx context.Context, id string) ([]history.Master, error)
+	}); ok && q.Attributes == nil {
+		q.Attributes = func(id string) []epcis.VocabularyAttribute {
+			list, err := known.Vocabulary(ctx, id)
+			if err != nil {
+				s.cfg.Log.Error("master data cannot be read", "id", id, "err", err)
+			}
+			var out []epcis.VocabularyAttribute
+			for i := range list {
+				out = append(out, list[i].Attributes...)
+			}
+			return out
+		}
+	}
 }
 
 // document writes events as an EPCISQueryDocument, or 304 when the caller has them.
@@ -266,6 +282,19 @@ func (s *Server) encode(events []epcis.Event, queryName, subscription string, f 
 		return epcisxml.Append(nil, doc, f.version, f.Format)
 	}
 	return epcis.AppendJSON(nil, doc, f.Format), nil
+}
+
+// namespaces reads GS1-Extensions of a request: what the prefixes in its parameters stand for.
+func namespaces(headers []string) map[string]string {
+	out := map[string]string{}
+	for _, h := range headers {
+		for pair := range strings.SplitSeq(h, ",") {
+			if prefix, uri, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && prefix != "" && uri != "" && len(out) < 100 {
+				out[prefix] = uri
+			}
+		}
+	}
+	return out
 }
 
 // extensions is GS1-Extensions: the namespaces that the events use, prefix=URI.

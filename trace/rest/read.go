@@ -3,9 +3,7 @@ package rest
 import (
 	"bytes"
 	"net/http"
-	"strings"
 
-	"github.com/fujie-id/fujie/id/gs1"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/trace/epcis"
 	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
@@ -31,16 +29,6 @@ func readBatch(text []byte, xml bool, lim Limits) (*batch, error) {
 			"the document has %d events, more than the %d that are taken at once: capture them in parts", "文档含 %d 个事件，超过一次采集的上限 %d：请分批采集", b.total, lim.CaptureEvents))
 	}
 	return b, nil
-}
-
-// urnOf writes a link as an EPC URN. Only where the length of the company prefix is known can that be done.
-func urnOf(link gs1.Link) (string, bool) {
-	for n := 12; n >= 6; n-- {
-		if urn, err := link.URN(n); err == nil && strings.HasPrefix(urn, "urn:epc:") {
-			return urn, false // a guess is none
-		}
-	}
-	return "", false
 }
 
 // judge takes the events apart that have faults.

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fujie-id/fujie/id/gs1"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/trace/epcis"
@@ -184,7 +183,7 @@ func (c *call) list(scope string, k collection) error {
 				}
 			}
 			if k.uris {
-				value = uri(value, &c.out)
+				value = uri(value)
 			}
 			if !slices.Contains(out, value) {
 				out = append(out, value)
@@ -203,15 +202,9 @@ func (c *call) list(scope string, k collection) error {
 	return c.writeMembers(out)
 }
 
-// uri writes an identifier of the index as a URI: ours as hdl:, those of GS1 as links or, where the caller wants them and the digits tell, as URNs.
-func uri(value string, f *format) string {
-	if f.EPC == epcis.AlwaysURN {
-		if link, err := gs1.ParseLink(value); err == nil {
-			if urn, ok := urnOf(link); ok {
-				return urn
-			}
-		}
-	}
+// uri writes an identifier of the index as a URI: ours as hdl:, those of GS1 as the links that the index has. (A link does not tell how long the company
+// prefix is, so that no EPC URN can be made of it.)
+func uri(value string) string {
 	if u, err := url.Parse(value); err == nil && u.Scheme != "" && strings.Contains(value, ":") {
 		return value
 	}

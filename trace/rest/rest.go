@@ -27,10 +27,12 @@ import (
 	"github.com/fujie-id/fujie/trace/share"
 )
 
-// Events is the history behind the interface; *history.History is one. Beside these methods it may have two more:
+// Events is the history behind the interface; *history.History is one. Beside these methods it may have more:
 //
 //	Descendants(ctx, id) ([]string, error)                  // the places below a place, for WD_ parameters
+//	Vocabulary(ctx, id) ([]history.Master, error)           // what is known of a thing, for HASATTR_ and EQ_ATTR_ parameters
 //	PutVocabulary(ctx, history.Ref, []epcis.Vocabulary) error // takes the master data in the header of a capture
+//	VocabularyOf(ctx, kind, after, limit) ([]history.Master, string, error) // shows it below /vocabularies
 type Events interface {
 	// Capture stores all of the events, or none and returns why; CaptureEach stores each that can be and says in the others' Err why not.
 	Capture(ctx context.Context, by history.Ref, events []epcis.Event) ([]history.Captured, error)

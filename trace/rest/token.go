@@ -52,6 +52,7 @@ func (c *call) question(scope string, v url.Values) []byte {
 	write(strconv.Itoa(int(c.who.Index)))
 	write(strconv.FormatBool(c.who.Operator))
 	write(scope)
+	write(strings.Join(c.r.Header.Values("GS1-Extensions"), ","))
 	rest := url.Values{}
 	for k, list := range v {
 		if k != "perPage" && k != "nextPageToken" {
