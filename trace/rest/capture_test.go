@@ -20,9 +20,9 @@ import (
 	"github.com/fujie-id/fujie/trace/history"
 )
 
-// sabotage spoils the event n of a list: it has no time.
+// sabotage spoils the event n of a list: its action is none.
 func sabotage(events []string, n int) {
-	events[n] = strings.Replace(events[n], `"eventTime"`, `"ex:eventTime"`, 1)
+	events[n] = strings.Replace(events[n], `"action":"OBSERVE",`, `"action":"OBSERVED",`, 1)
 }
 
 func (s *site) count(t *testing.T) int {

@@ -47,7 +47,7 @@ func read(t *testing.T, text []byte, xml bool) *epcis.Document {
 	}
 	doc, faults, err := from(bytes.NewReader(text), epcis.Limits{})
 	if err != nil || len(faults) > 0 {
-		t.Fatalf("%v %v\n%.2000s", err, faults, text)
+		t.Fatalf("%v %v\n%.500s", err, faults, text)
 	}
 	return doc
 }

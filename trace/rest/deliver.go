@@ -218,6 +218,7 @@ func (s *Server) followOnce(ctx context.Context, id string) error {
 		return err
 	}
 	f := &feed{s: s, q: q, by: sub.By, initial: sub.Initial, name: sub.Query, id: sub.ID, scanned: sub.Sent, out: format{media: mediaJSON, version: "2.0"}}
+	f.out.CompanyPrefix = s.cfg.CompanyPrefix
 	f.out.EPC, _ = epcFormat(sub.EPC)
 	f.out.CBV, _ = cbvFormat(sub.CBV)
 	var strikes clock

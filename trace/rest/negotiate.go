@@ -115,6 +115,7 @@ func (c *call) versions() error {
 			}
 		}
 	}
+	c.out.CompanyPrefix = c.s.cfg.CompanyPrefix
 	var ok bool
 	if c.out.EPC, ok = epcFormat(c.r.Header.Get("GS1-EPC-Format")); !ok {
 		return notAcceptable("the header GS1-EPC-Format: %q is unknown: use No_Preference, Always_GS1_Digital_Link, Always_EPC_URN or Never_Translates",

@@ -24,8 +24,7 @@ const contextURL = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.json
 type collection struct {
 	kind  history.ValueKind
 	param string // the query parameter that finds its events
-	word  epcis.WordKind
-	uris  bool // its members are identifiers, else words
+	uris  bool   // its members are identifiers, else words
 }
 
 // standardTypes are the kinds of events that every repository supports.
@@ -183,7 +182,7 @@ func (c *call) list(scope string, k collection) error {
 				}
 			}
 			if k.uris {
-				value = uri(value)
+				value = uri(value, c.out.Format)
 			}
 			if !slices.Contains(out, value) {
 				out = append(out, value)
@@ -202,9 +201,9 @@ func (c *call) list(scope string, k collection) error {
 	return c.writeMembers(out)
 }
 
-// uri writes an identifier of the index as a URI: ours as hdl:, those of GS1 as the links that the index has. (A link does not tell how long the company
-// prefix is, so that no EPC URN can be made of it.)
-func uri(value string) string {
+// uri writes an identifier of the index as a URI: ours as hdl:, those of GS1 in the format that is asked for.
+func uri(value string, f epcis.Format) string {
+	value = f.Identifier(value, false)
 	if u, err := url.Parse(value); err == nil && u.Scheme != "" && strings.Contains(value, ":") {
 		return value
 	}

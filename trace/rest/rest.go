@@ -87,6 +87,10 @@ type Config struct {
 	Vendor string         // GS1-Vendor-Version; "fujie" by default
 	Zone   *time.Location // of the schedules of subscriptions; UTC by default
 
+	// CompanyPrefix tells how many digits the GS1 company prefix has with which some digits begin, 0 when it does not know: who wants EPC URNs gets them for
+	// identifiers that were captured as links only where it knows. Nil: nowhere.
+	CompanyPrefix func(digits string) int
+
 	Limits Limits
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
-	"github.com/fujie-id/fujie/trace/epcis"
 	"github.com/fujie-id/fujie/trace/history"
 )
 
@@ -40,12 +39,12 @@ type resource struct {
 
 // collections are the top-level resources that list what the events tell of.
 var collections = map[string]collection{
-	"eventTypes":   {history.EventTypes, "eventType", epcis.WordKind(0), false},
-	"epcs":         {history.EPCs, "MATCH_anyEPC", epcis.WordKind(0), true},
-	"bizSteps":     {history.BizSteps, "EQ_bizStep", epcis.BizStep, false},
-	"bizLocations": {history.BizLocations, "EQ_bizLocation", epcis.WordKind(0), true},
-	"readPoints":   {history.ReadPoints, "EQ_readPoint", epcis.WordKind(0), true},
-	"dispositions": {history.Dispositions, "EQ_disposition", epcis.Disposition, false},
+	"eventTypes":   {history.EventTypes, "eventType", false},
+	"epcs":         {history.EPCs, "MATCH_anyEPC", true},
+	"bizSteps":     {history.BizSteps, "EQ_bizStep", false},
+	"bizLocations": {history.BizLocations, "EQ_bizLocation", true},
+	"readPoints":   {history.ReadPoints, "EQ_readPoint", true},
+	"dispositions": {history.Dispositions, "EQ_disposition", false},
 }
 
 // split cuts a target into its segments, still escaped.
