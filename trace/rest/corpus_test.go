@@ -55,9 +55,9 @@ func read(t *testing.T, text []byte, xml bool) *epcis.Document {
 // TestCorpus: every good document and event of the collection is captured, and each of its events reads back the same in every form; every bad one is
 // refused with the place.
 func TestCorpus(t *testing.T) {
-	s := open(t, nil)
 	corpus(t, func(name string, text []byte) {
 		t.Run(name, func(t *testing.T) {
+			s := open(t, nil) // one for each: files use the same eventIDs for different events
 			xml := strings.HasSuffix(name, ".xml")
 			media := mediaJSON
 			if xml {
