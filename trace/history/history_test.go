@@ -160,6 +160,14 @@ func (m *model) query(q *query.Query) []uint64 {
 	}
 	slices.SortStableFunc(found, func(a, b *known) int {
 		c := cmp.Compare(a.number, b.number)
+		if q.OrderBy == priority {
+			if q.Less(&a.event, &b.event) {
+				return -1
+			}
+			if q.Less(&b.event, &a.event) {
+				return 1
+			}
+		}
 		if q.OrderBy == "eventTime" {
 			c = cmp.Or(cmp.Compare(a.event.Time.UnixMilli(), b.event.Time.UnixMilli()), c)
 		}
@@ -179,6 +187,9 @@ func (m *model) query(q *query.Query) []uint64 {
 }
 
 const base = "https://id.gs1.org/"
+
+// priority is an extension field that queries order by.
+const priority = "https://example.com/#priority"
 
 var (
 	things = func() (out []string) {
@@ -222,6 +233,10 @@ func someEvent(rnd *rand.Rand) epcis.Event {
 	}
 	if rnd.IntN(4) == 0 {
 		e.Transactions = []epcis.Transaction{{Type: "po", ID: "urn:po:" + fmt.Sprint(rnd.IntN(3))}}
+	}
+	if rnd.IntN(2) == 0 {
+		e.Namespaces = map[string]string{"ex": "https://example.com/"}
+		e.Extensions = []epcis.Field{{Space: "https://example.com/", Name: "priority", Prefix: "ex", Value: epcis.Value{Kind: epcis.Number, Text: fmt.Sprint(rnd.IntN(9))}}}
 	}
 	if rnd.IntN(3) > 0 {
 		e.ID = fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012d", rnd.IntN(400))
@@ -412,6 +427,9 @@ func (p *player) someQuery() *query.Query {
 	q, err := query.ParseURL(v)
 	if err != nil {
 		p.t.Fatal(v, err)
+	}
+	if q.OrderBy == "eventTime" && rnd.IntN(2) == 0 {
+		q.OrderBy = priority
 	}
 	return q
 }
