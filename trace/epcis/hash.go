@@ -307,6 +307,9 @@ func (p *prehasher) pieces(fields []Field, spans []span, top bool) []span {
 		if top && slices.ContainsFunc(p.ignored, func(x Field) bool { return x.Name == f.Name && x.Space == f.Space }) {
 			continue
 		}
+		if f.Name == "comment" && f.Space == builtin["rdfs"] { // a comment is no part of what happened
+			continue
+		}
 		spans = p.piece(f, &f.Value, spans)
 	}
 	return spans

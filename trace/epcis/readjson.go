@@ -570,7 +570,7 @@ func (p *reader) queryResults(list *bool) {
 			return false
 		}
 		return true
-	}, new([]Field))
+	}, &p.doc.Extensions)
 }
 
 func (p *reader) vocabularies() {
