@@ -20,42 +20,53 @@ import (
 // otherwise, and the answer has the last word. The evidence holds every answer that was believed, as it was signed. When ctx ends what is known by then is returned with
 // its error.
 func (a *Across) Trace(ctx context.Context, q graph.Question, found func(graph.Step)) (*graph.Answer, *Evidence, error) {
-	s := a.session(q)
-	var src graph.Source = s.pool
-	if a.cfg.References != nil {
-		src = graph.WithReferences(src, a.cfg.References)
+	answer, s, err := a.gather(ctx, q, found)
+	if answer == nil {
+		return nil, nil, err
 	}
-	var answer *graph.Answer
-	for {
-		var err error
-		var next *graph.Answer
-		if next, err = graph.Trace(ctx, src, q, found); err != nil {
-			if answer == nil {
-				return nil, nil, err
-			}
-			return s.finish(answer), s.evidence, err
-		}
-		answer = next
-		asks := s.plan(ctx, answer)
-		if len(asks) == 0 || s.round == a.cfg.Limits.Rounds {
-			if len(asks) > 0 {
-				s.cut = true
-			}
-			break
-		}
-		s.round++
-		if !s.ask(ctx, asks) || ctx.Err() != nil {
-			// Nobody told anything new: what is known is all.
-			if more := s.plan(ctx, answer); len(more) == 0 || ctx.Err() != nil {
-				break
-			}
-		}
-	}
-	answer = s.finish(answer)
 	if err := a.ownEvidence(ctx, s, answer); err != nil {
 		return answer, s.evidence, err
 	}
-	return answer, s.evidence, ctx.Err()
+	return answer, s.evidence, err
+}
+
+// gather asks round after round. With an error the answer is what was known by then, nil if nothing was.
+func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.Step)) (*graph.Answer, *session, error) {
+	s := a.session(q)
+	src := s.source()
+	var answer *graph.Answer
+	for {
+		next, err := graph.Trace(ctx, src, q, found)
+		if err != nil {
+			if answer == nil {
+				return nil, nil, err
+			}
+			return s.finish(answer), s, err
+		}
+		answer = next
+		asks := s.plan(ctx, answer)
+		if len(asks) > 0 && s.round == a.cfg.Limits.Rounds {
+			s.cut = true
+			break
+		}
+		if len(asks) == 0 {
+			break
+		}
+		s.round++
+		s.ask(ctx, asks)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return s.finish(answer), s, ctx.Err()
+}
+
+// source is the session's events, and the references of records where they are followed.
+func (s *session) source() graph.Source {
+	if s.a.cfg.References != nil {
+		return graph.WithReferences(s.pool, s.a.cfg.References)
+	}
+	return s.pool
 }
 
 // session is one trace under way.
