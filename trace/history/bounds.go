@@ -70,19 +70,21 @@ func limitsOf(q *query.Query) limits {
 		n := nameLimit{roles: rolesOf(set.Roles)}
 		usable := true
 		for _, key := range set.Keys {
-			prefix, is := prefixOf(set, key)
-			if !is {
+			if !set.Prefix {
 				n.keys = append(n.keys, key)
 				continue
 			}
 			// A beginning that is shorter than GS1's host, or longer than what keys keep, is no span of the index.
-			if usable = usable && prefix != "" && !strings.HasPrefix(gs1Host, prefix) && len(prefix) <= longest-20; usable {
-				n.prefixes = append(n.prefixes, prefix)
+			if usable = usable && key != "" && !strings.HasPrefix(gs1Host, key) && len(key) <= longest-20; usable {
+				n.prefixes = append(n.prefixes, key)
 			}
 		}
 		if usable && n.roles != 0 {
 			l.names = append(l.names, n)
 		}
+	}
+	if list := distinct(b.Transformations); len(list) > 0 && len(list) <= maxWords {
+		l.names = append(l.names, nameLimit{roles: roleTransformation, keys: list})
 	}
 	word := func(kind byte, words []string) {
 		if words = distinct(words); len(words) > 0 && len(words) <= maxWords {
@@ -118,14 +120,6 @@ func distinct(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// prefixOf is the beginning that a key of the set stands for, when it is a pattern.
-func prefixOf(set *query.NameSet, key string) (string, bool) {
-	if !set.Prefix {
-		return "", false
-	}
-	return strings.TrimSuffix(key, "*"), true
 }
 
 // roleBits are the bits of the roles of package epcis in the index.
