@@ -226,15 +226,23 @@ func (l *load) written(n int32) string {
 	return cmp.Or(d.raw, d.key)
 }
 
+// stop is why the search did not go on at n.
+func (s *search) stop(n int32) string {
+	d, st := s.l.nodes[n], &s.states[n]
+	switch {
+	case d.stop != "" || st.stop != "":
+		return cmp.Or(d.stop, st.stop)
+	case d.fetched && len(d.all) == 0:
+		return "unknown"
+	case !d.fetched && s.follows(&s.visits[st.first]):
+		return "time"
+	}
+	return ""
+}
+
 func (s *search) thing(n int32) Thing {
 	d, st := s.l.nodes[n], &s.states[n]
-	t := Thing{ID: s.l.written(n), Key: d.key, Class: d.class && !d.instance, Depth: int(st.depth), Stop: cmp.Or(d.stop, st.stop)}
-	if t.Stop == "" && d.fetched && len(d.all) == 0 {
-		t.Stop = "unknown"
-	}
-	if t.Stop == "" && !d.fetched && s.follows(&s.visits[st.first]) {
-		t.Stop = "time"
-	}
+	t := Thing{ID: s.l.written(n), Key: d.key, Class: d.class && !d.instance, Depth: int(st.depth), Stop: s.stop(n)}
 	for _, i := range d.events {
 		h := &s.l.events[i]
 		if !s.b.has(h.at) {

@@ -261,9 +261,7 @@ func (c *contacts) round(s *search, round int, heads []exposed) error {
 			if err != nil {
 				return err
 			}
-			if e.Error == nil {
-				near = append(near, l.event(e))
-			}
+			near = append(near, l.event(e)) // declarations too, since they say what does not count
 		}
 		l.asked++
 		low := 0
@@ -302,10 +300,11 @@ func (c *contacts) round(s *search, round int, heads []exposed) error {
 	return nil
 }
 
-// declared says whether an event is known to have been declared wrong.
+// declared says whether an event is, or is known to be the subject of, a declaration of error.
 func (c *contacts) declared(i int32) bool {
-	_, wrong := c.l.byID["\x00"+c.l.events[i].e.ID]
-	return wrong
+	e := c.l.events[i].e
+	_, wrong := c.l.byID["\x00"+e.ID]
+	return wrong || e.Error != nil
 }
 
 func (c *contacts) proof(in *containment) (out []string) {

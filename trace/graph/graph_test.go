@@ -554,6 +554,33 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+// TestCrowd: a hundred thousand things in one event are not looked through for each of them.
+func TestCrowd(t *testing.T) {
+	const n = 100_000
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprint("ITEM-", i)
+	}
+	src := many{hold(process(0, []string{"RAW"}, list), pack(1, "SILO", list...), unpack(2, "SILO"))}
+	set, err := RecallSet(t.Context(), src, RecallQuestion{Things: things("RAW")}, nil)
+	if err != nil || len(set.Things) != n+2 || !set.Complete || set.Totals[0].Quantity != "100000" {
+		t.Errorf("%d things, %v", len(set.Things), err)
+	}
+	a := mustTrace(t, src, Question{Things: things("ITEM-5")})
+	expect(t, "one of a crowd", keys(a.Things), []string{"RAW", "ITEM-5", "SILO"})
+}
+
+// TestDeclaredAtPlace: a meeting at a place that was declared not to have happened.
+func TestDeclaredAtPlace(t *testing.T) {
+	e := see(2, "SHOP", "GHOST")
+	d := *e
+	d.Error = &epcis.ErrorDeclaration{Time: tick(5), Reason: "did_not_occur"}
+	a, err := Contacts(t.Context(), hold(see(2, "SHOP", "P1"), e, &d, see(2, "SHOP", "REAL")), ContactQuestion{Things: things("P1"), Within: time.Hour}, nil)
+	if err != nil || len(a.Contacts) != 1 || a.Contacts[0].Key != thing("REAL") {
+		t.Errorf("%+v %v", a, err)
+	}
+}
+
 // TestParallel: a source that is asked by many at once gives the same answer.
 func TestParallel(t *testing.T) {
 	events := bulk(40)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"testing"
 
@@ -388,6 +389,27 @@ func TestOwners(t *testing.T) {
 		b, _ := json.Marshal(got)
 		if string(a) != string(b) {
 			t.Fatalf("one source:\n%s\n%d owners:\n%s", a, k, b)
+		}
+	})
+}
+
+// TestSums: amounts are exact, whatever they are made of.
+func TestSums(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sum, want := amount{}, new(big.Rat)
+		for range rapid.IntRange(1, 12).Draw(t, "terms") {
+			s := rapid.StringMatching(`-?[0-9]{1,20}(\.[0-9]{1,12})?(e[0-9])?`).Draw(t, "term")
+			a, ok := parseAmount(epcis.Decimal(s))
+			r, _ := new(big.Rat).SetString(s)
+			if !ok || a.rat().Cmp(r) != 0 {
+				t.Fatalf("%s is read as %v", s, a)
+			}
+			sign := rapid.SampledFrom([]int64{1, -1}).Draw(t, "sign")
+			sum = sum.plus(a, sign)
+			want.Add(want, r.Mul(r, big.NewRat(sign, 1)))
+		}
+		if got, ok := new(big.Rat).SetString(string(sum.decimal())); !ok || got.Cmp(want) != 0 || sum.sign() != want.Sign() {
+			t.Fatalf("%s, want %s", sum.decimal(), want)
 		}
 	})
 }

@@ -143,10 +143,7 @@ func totals(list []unitAmount) (out []Total) {
 func (s *search) affected(n int32) (a Affected, single bool, left []unitAmount) {
 	l := s.l
 	d, st := l.nodes[n], &s.states[n]
-	a = Affected{ID: l.written(n), Key: d.key, Class: d.class && !d.instance, Depth: int(st.depth), Carrier: st.from == never, Stop: cmp.Or(d.stop, st.stop)}
-	if a.Stop == "" && d.fetched && len(d.all) == 0 {
-		a.Stop = "unknown"
-	}
+	a = Affected{ID: l.written(n), Key: d.key, Class: d.class && !d.instance, Depth: int(st.depth), Carrier: st.from == never, Stop: s.stop(n)}
 	single = !a.Class
 	var placed int64
 	for k := len(d.events) - 1; k >= 0; k-- {

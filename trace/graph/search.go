@@ -97,7 +97,6 @@ type search struct {
 
 	found     func(Step)
 	toldEdges int
-	toldOrder int
 	toldEvent map[int32]bool
 }
 
@@ -472,8 +471,9 @@ func (c *containment) edge() edge {
 func (s *search) expand(i int32) {
 	v := s.visits[i]
 	s.next(v, func(r reached) bool {
-		if st := s.at(v.node); !s.at(r.node).found {
-			if st = s.at(v.node); st.fan >= s.fan {
+		if !s.at(r.node).found {
+			st := s.at(v.node)
+			if st.fan >= s.fan {
 				st.stop = "fan-out"
 				return true
 			}
