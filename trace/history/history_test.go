@@ -385,7 +385,19 @@ func (p *player) someQuery() *query.Query {
 		return a + "|" + b
 	}
 	for range rnd.IntN(4) {
-		switch rnd.IntN(9) {
+		switch rnd.IntN(15) {
+		case 9:
+			v.Set("MATCH_parentID", word(things[:14]))
+		case 10:
+			v.Set("MATCH_epc", word(things[:14]))
+		case 11:
+			v.Set("MATCH_outputEPC", word(things[:14]))
+		case 12:
+			v.Set("MATCH_anyEPC", "urn:epc:idpat:sgtin:9506000.013435.*")
+		case 13:
+			v.Set("EQ_transformationID", "urn:t:1")
+		case 14:
+			v.Set("EQ_bizTransaction_po", "urn:po:1|urn:po:2")
 		case 0:
 			v.Set("EQ_bizStep", word(steps))
 		case 1:
