@@ -129,7 +129,8 @@ func (f *feed) serve(ctx context.Context, conn *websocket.Conn, schedule *Schedu
 	defer end()
 	go func() { // a connection that died unseen is noticed
 		for sleep(ctx, 30*time.Second) {
-			ping, cancel := context.WithTimeout(ctx, f.s.lim.SendTimeout)
+			// A context that ends breaks the connection off, and the other side should be told why it closes.
+			ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.s.lim.SendTimeout)
 			err := conn.Ping(ping)
 			cancel()
 			if err != nil {
@@ -170,7 +171,7 @@ func (f *feed) serve(ctx context.Context, conn *websocket.Conn, schedule *Schedu
 				return
 			}
 			if body, err = f.message(n); err == nil {
-				write, cancel := context.WithTimeout(ctx, f.s.lim.SendTimeout)
+				write, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.s.lim.SendTimeout)
 				err = conn.Write(write, websocket.MessageText, body)
 				cancel()
 				told, f.queue = true, f.queue[n:]
