@@ -95,12 +95,11 @@ func isIdentifier(s string) bool {
 
 // gs1Key is a key of GS1 and how its value looks.
 type gs1Key struct {
-	ai     string
-	digits int // the value begins with so many digits
-	min    int
-	max    int
-	numbers,
-	company bool // all digits; begins with a company prefix
+	ai         string
+	digits     int // the value begins with so many digits
+	min        int
+	max        int
+	numbers    bool   // all digits
 	qualifiers string // those that make it finer, the finest first, separated by spaces
 }
 
@@ -465,8 +464,19 @@ func plainNumber(dst *[]byte, ai, company, reference string, length int) bool {
 	return true
 }
 
-// urnOf is the EPC URN of a Digital Link whose company prefix has so many digits: of an instance, or, where class is set, of a class.
+// urnOf is the EPC URN of a Digital Link whose company prefix has so many digits: of an instance, or, where class is set, of a class. A link with a
+// wrong check digit has none, since a URN does not carry it.
 func urnOf(link string, company int, class bool) (string, bool) {
+	urn, ok := rawURN(link, company, class)
+	if !ok {
+		return "", false
+	}
+	c, _ := canonical(link)
+	back, ok := canonical(urn)
+	return urn, ok && back == c
+}
+
+func rawURN(link string, company int, class bool) (string, bool) {
 	c, ok := canonical(link)
 	if !ok || company < 6 || company > 12 || strings.HasPrefix(link, "urn:") {
 		return "", false

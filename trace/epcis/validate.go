@@ -74,7 +74,7 @@ func (v *judge) uris(list []string, unique bool, path string) {
 // word checks a word of a vocabulary, which may be empty.
 func (v *judge) word(kind WordKind, s string, path ...string) {
 	switch {
-	case s == "" || IsWord(kind, s):
+	case s == "" || IsWord(kind, s) || kind == Measurement && isTerm(s):
 	case !isURI(s):
 		v.fault(strings.Join(path, ""), "word", "%q is no word of the CBV: take one of its words, or write the full URI of your own", "%q 不是 CBV 的词：请用其中的词，或写自有词的完整 URI", s)
 	case strings.HasPrefix(s, cbvURN):

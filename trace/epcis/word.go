@@ -105,7 +105,7 @@ func Word(kind WordKind, s string) string {
 			}
 		}
 	}
-	if ok && IsWord(kind, rest) {
+	if ok && (IsWord(kind, rest) || kind == Measurement && isTerm(rest)) {
 		return rest
 	}
 	switch {
@@ -125,12 +125,25 @@ func Word(kind WordKind, s string) string {
 	return s
 }
 
+// isTerm says whether s may be a term of the Web Vocabulary, which grows between releases of the standard: a measurement of a later one is taken.
+func isTerm(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && (c >= '0' && c <= '9' || c == '_' || c == '-')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // WordURI is the web URI of a word in any spelling.
 func WordURI(kind WordKind, s string) string {
 	s = Word(kind, s)
 	if kind < wordKinds {
 		if uri, ok := known[kind][s]; ok {
 			return uri
+		}
+		if kind == Measurement && isTerm(s) {
+			return vocWeb + s
 		}
 	}
 	return s

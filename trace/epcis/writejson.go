@@ -90,7 +90,7 @@ func AppendJSON(dst []byte, d *Document, f Format) []byte {
 	}
 	w.collectFields(d.Extensions)
 	for prefix, space := range d.Namespaces {
-		if builtin[prefix] != "" {
+		if builtin[prefix] == space || !isPrefix(prefix) {
 			continue
 		}
 		if w.declared == nil {
@@ -266,12 +266,29 @@ func (w *writer) identifiers(name string, list []string) {
 	if len(list) > 0 {
 		w.name(name)
 		w.b = append(w.b, '[')
-		for _, s := range list {
+		for i, s := range list {
 			w.comma()
-			w.string(w.f.Identifier(s, false))
+			if out := w.f.Identifier(s, false); out != s && !w.twice(list, i, out) {
+				s = out
+			}
+			w.string(s)
 		}
 		w.b = append(w.b, ']')
 	}
+}
+
+// twice says whether the list would name one thing twice if its item i were written as out: a list of the standard holds each text once, and the two
+// spellings that were captured stay apart then.
+func (w *writer) twice(list []string, i int, out string) bool {
+	if len(list) > 1000 { // such lists are not of mixed spellings
+		return false
+	}
+	for j, other := range list {
+		if j != i && (other == out || j < i && len(other) != len(list[i]) && w.f.Identifier(other, false) == out) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *writer) words(name string, kind WordKind, list []string) {
@@ -327,14 +344,17 @@ func (w *writer) collectValue(v *Value) {
 }
 
 func (w *writer) declare(f *Field) {
-	if f.Space == "" || w.prefix(f) != "" || f.Prefix == "" && isAbsolute(f.Space) {
+	if f.Space == "" || f.Prefix == "" && isAbsolute(f.Space) {
 		return
+	}
+	if p := w.prefix(f); p != "" && (p == f.Prefix || !isPrefix(f.Prefix) || w.declared[f.Prefix] != "") {
+		return // it is declared, or another prefix must serve since its own is taken
 	}
 	if w.declared == nil {
 		w.declared = map[string]string{}
 	}
 	prefix := f.Prefix
-	for n := 1; !isPrefix(prefix) || builtin[prefix] != "" || w.declared[prefix] != ""; n++ {
+	for n := 1; !isPrefix(prefix) || w.declared[prefix] != ""; n++ {
 		prefix = "ns" + strconv.Itoa(n)
 	}
 	w.declared[prefix] = f.Space
