@@ -129,7 +129,7 @@ func (d *Desk) Operations(a *api.API) {
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/recalls/{name}/holders", OperationID: "list-recall-holders", Tags: tags,
 		Summary: "List a recall's holders (持有方)", Description: "Each with the items it holds and every answer it gave.",
 	}, func(ctx context.Context, in *struct {
-		nameInput
+		Name string `path:"name" maxLength:"64"`
 		api.PageInput
 	}) (*api.Body[api.Page[HolderView]], error) {
 		if err := reads(ctx); err != nil {
@@ -171,7 +171,7 @@ func (d *Desk) Operations(a *api.API) {
 	api.Do(a, huma.Operation{Method: http.MethodPost, Path: "/api/recalls/{name}/close", OperationID: "close-recall", Tags: tags,
 		Summary: "Close a recall (关闭召回)", Description: "When every holder has accounted for all it has; before that only with the reason why. Holders and the authority are told.",
 	}, func(ctx context.Context, in *struct {
-		nameInput
+		Name string `path:"name" maxLength:"64"`
 		Body struct {
 			Why string `json:"why,omitempty" maxLength:"2000" doc:"Why it is closed although not everything is accounted for"`
 		}
@@ -216,7 +216,7 @@ func (d *Desk) Operations(a *api.API) {
 	api.Do(a, huma.Operation{Method: http.MethodPost, Path: "/api/recall-notices/{name}/answers", OperationID: "answer-recall-notice", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Answer a notice (反馈)", Description: "What was found, how much of it, and what was done with it; as often as need be, the last time with done. The recall's owner hears of each.",
 	}, func(ctx context.Context, in *struct {
-		nameInput
+		Name string `path:"name" maxLength:"64"`
 		Body struct {
 			Items []Finding `json:"items,omitempty" maxItems:"500"`
 			Note  string    `json:"note,omitempty" maxLength:"2000"`

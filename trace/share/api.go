@@ -23,7 +23,7 @@ type nameInput struct {
 }
 
 type putInput struct {
-	nameInput
+	Name    string `path:"name" maxLength:"64" doc:"The share's name: letters, digits, dots, dashes and underscores"`
 	IfMatch string `header:"If-Match" doc:"The ETag of what was read; the request is refused when somebody changed it meanwhile"`
 	Body    Share
 }

@@ -108,7 +108,7 @@ func (s *Share) Check() error {
 		if i := strings.IndexByte(name, ':'); i > 0 {
 			name = name[i+1:]
 		}
-		if _, err := id.ParseHandle(name); err != nil || len(to) > handle.MaxLen {
+		if _, err := id.ParseHandle(name); err != nil || len(to) > handle.MaxLen || strings.ContainsAny(name, " \t\r\n*,;") {
 			return problem.Wrap(err, problem.BadValue, "%q in to is no prefix, identity or *: write 88.118.1002, 88.118.* or 88.118.1002/App_erp", "to 中的 %q 不是前缀、身份或 *：请写成 88.118.1002、88.118.* 或 88.118.1002/App_erp", clip(to))
 		}
 	}
