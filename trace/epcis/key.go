@@ -200,7 +200,7 @@ func webLink(s, rest string) (string, bool) {
 			continue
 		}
 		// Most links are canonical already: the text itself serves then.
-		if plain && cut < 0 && value == raw && slash == len("id.gs1.org") && len(value) != 8 && (name != "01" || len(value) == 14) &&
+		if plain && cut < 0 && rest[len(rest)-1] != '/' && value == raw && slash == len("id.gs1.org") && len(value) != 8 && (name != "01" || len(value) == 14) &&
 			len(path) == len(rest)-slash-1 && strings.HasPrefix(s, gs1Host) && isPlain(value) && isPlain(fine) &&
 			(qualifier == "" && more == "" || qualifier != "" && len(more) == len(qualifier)+1+len(fine) && strings.HasPrefix(more, qualifier)) {
 			return s, true
