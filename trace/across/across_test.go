@@ -450,7 +450,7 @@ func TestStrangers(t *testing.T) {
 		h.ServeHTTP(rec, httptest.NewRequest(method, path, strings.NewReader(body)))
 		return rec.Code, rec.Body.String()
 	}
-	whole := `{"owner":"88.1","nonce":"12345678","seeds":[{"thing":"88.1/CARTON","up":true}]}`
+	whole := `{"owner":"88.1","nonce":"12345678","seeds":[{"key":"88.1/CARTON","direction":"up"}]}`
 	if code, body := ask("POST", across.WalkPath, whole); code != 401 || strings.Contains(body, "CARTON") {
 		t.Error(code, body)
 	}
@@ -465,9 +465,9 @@ func TestStrangers(t *testing.T) {
 	f.reopen()
 	h = f.across.Handler()
 	for body, want := range map[string]int{
-		whole: 200, "": 400, "{": 400, "[]": 400, `{"owner":"88.1","nonce":"12345678","seeds":[]}`: 400, `{"owner":"88.1","nonce":"1","seeds":[{"thing":"x"}]}`: 400,
-		`{"owner":"88.2","nonce":"12345678","seeds":[{"thing":"x"}]}`: 404, `{"owner":"88.1","nonce":"12345678","seeds":[{"thing":""}]}`: 400,
-		`{"owner":"88.1","nonce":"12345678","depth":-2,"seeds":[{"thing":"x"}]}`: 400, strings.Repeat(" ", 9<<20): 413,
+		whole: 200, "": 400, "{": 400, "[]": 400, `{"owner":"88.1","nonce":"12345678","seeds":[]}`: 400, `{"owner":"88.1","nonce":"1","seeds":[{"key":"x"}]}`: 400,
+		`{"owner":"88.2","nonce":"12345678","seeds":[{"key":"x"}]}`: 404, `{"owner":"88.1","nonce":"12345678","seeds":[{"key":""}]}`: 400,
+		`{"owner":"88.1","nonce":"12345678","seeds":[{"key":"x","direction":"sideways"}]}`: 400, `{"owner":"88.1","nonce":"12345678","depth":-2,"seeds":[{"key":"x"}]}`: 400, strings.Repeat(" ", 9<<20): 413,
 	} {
 		if code, got := ask("POST", across.WalkPath, body); code != want {
 			t.Errorf("%.80s: %d %s", body, code, got)

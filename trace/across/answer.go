@@ -242,18 +242,6 @@ func (s *seen) Touching(ctx context.Context, thing string, from, to time.Time) i
 	}
 }
 
-// all makes every event of a thing that was asked about part of the answer.
-func (s *seen) all(ctx context.Context, thing string, from, to time.Time) error {
-	s.things[thing] = true
-	for e, err := range s.Touching(ctx, thing, from, to) {
-		if err != nil {
-			return err
-		}
-		s.wanted[e.ID] = true
-	}
-	return nil
-}
-
 // look is an event as the asker sees it, nil when it cannot be followed.
 func (s *seen) look(e *epcis.Event, thing string) *epcis.Event {
 	s.mu.Lock()
@@ -316,71 +304,51 @@ func (a *Across) answer(ctx context.Context, who record.Identity, q *Request) (*
 	return out, nil
 }
 
-// follow walks own events from the seeds, all that go in one direction at once.
+// follow walks own events from the seeds.
 func (a *Across) follow(ctx context.Context, src *seen, q *Request, out *Body) error {
-	groups := map[[2]bool]map[int][]string{}
+	groups := map[int][]graph.Seed{}
+	known := map[string]int{}
 	for _, s := range q.Seeds {
-		d := [2]bool{s.Up, s.Down}
-		if q.Depth == -1 {
-			d = [2]bool{}
+		hops, had := known[s.Key]
+		if !had {
+			hops = a.hops(ctx, src.who, s.Key, q.Via)
+			known[s.Key] = hops
 		}
-		if groups[d] == nil {
-			groups[d] = map[int][]string{}
-		}
-		hops := a.hops(ctx, src.who, s.Thing, q.Via)
-		groups[d][hops] = append(groups[d][hops], s.Thing)
+		groups[hops] = append(groups[hops], s)
 	}
 	limit := a.cfg.Limits.Things
 	if q.Limit > 0 {
 		limit = min(limit, q.Limit)
 	}
 	// Nearer askers first: an event is shown at the level at which it was come by first.
-	for _, d := range [][2]bool{{true, true}, {true, false}, {false, true}, {false, false}} {
-		for _, hops := range nearest(groups[d]) {
-			things := groups[d][hops]
-			src.q.Hops = hops
-			if hops > 0 && (src.nearest == 0 || hops < src.nearest) {
-				src.nearest = hops
-			}
-			if !d[0] && !d[1] {
-				for _, t := range things {
-					if err := src.all(ctx, t, q.From, q.To); err != nil {
-						return err
-					}
-				}
+	for _, hops := range nearest(groups) {
+		src.q.Hops = hops
+		if hops > 0 && (src.nearest == 0 || hops < src.nearest) {
+			src.nearest = hops
+		}
+		part, err := graph.Walk(ctx, src, graph.WalkQuestion{Frontier: groups[hops], From: q.From, To: q.To, Depth: q.Depth, Limit: limit, FanOut: q.FanOut})
+		if err != nil {
+			return err
+		}
+		for _, e := range part.Events {
+			src.wanted[e.ID] = true
+		}
+		for _, key := range part.Known {
+			if part.Stop[key] != "" {
 				continue
 			}
-			ans, err := graph.Trace(ctx, src, graph.Question{Things: things, Up: d[0], Down: d[1], From: q.From, To: q.To, Depth: q.Depth, Limit: limit}, nil)
-			if err != nil {
-				return err
-			}
-			for i := range ans.Events {
-				src.wanted[ans.Events[i].ID] = true
-			}
-			for i := range ans.Links {
-				src.wanted[ans.Links[i].Event], src.wanted[ans.Links[i].Ended] = true, true
-			}
-			for _, t := range things {
-				if err := src.all(ctx, epcis.Key(t), q.From, q.To); err != nil {
-					return err
-				}
-			}
-			for i := range ans.Things {
-				switch t := &ans.Things[i]; t.Stop {
-				case "":
-					src.things[t.Key] = true
-					out.Walked = append(out.Walked, t.Key)
-				case "limit":
-					out.Partial = true
-				}
+			if !src.things[key] {
+				src.things[key] = true
+				out.Walked = append(out.Walked, key)
 			}
 		}
+		out.Partial = out.Partial || len(part.Known) >= limit || ctx.Err() != nil
 	}
-	return nil
+	return ctx.Err()
 }
 
 // nearest are the numbers of hand-overs, the fewest first; 0, not known, is the farthest.
-func nearest(groups map[int][]string) []int {
+func nearest(groups map[int][]graph.Seed) []int {
 	out := slices.Collect(maps.Keys(groups))
 	slices.SortFunc(out, func(x, y int) int {
 		if (x == 0) != (y == 0) {

@@ -36,15 +36,22 @@ func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.
 	src := s.source()
 	var answer *graph.Answer
 	for {
-		next, err := graph.Trace(ctx, src, q, found)
-		if err != nil {
-			if answer == nil {
-				return nil, nil, err
+		// What is known is told as it grows; without anybody to hear, one look at the end is enough.
+		if found != nil || answer == nil {
+			next, err := graph.Trace(ctx, src, q, found)
+			if err != nil {
+				if answer == nil {
+					return nil, nil, err
+				}
+				return s.finish(answer), s, err
 			}
+			answer = next
+		}
+		part, err := graph.Walk(ctx, src, graph.WalkQuestion{Frontier: frontier(&q), From: q.From, To: q.To, Depth: q.Depth, Limit: q.Limit, FanOut: q.FanOut, Recall: q.Recall})
+		if err != nil {
 			return s.finish(answer), s, err
 		}
-		answer = next
-		asks := s.plan(ctx, answer)
+		asks := s.plan(ctx, part.Open)
 		if len(asks) > 0 && s.round == a.cfg.Limits.Rounds {
 			s.cut = true
 			break
@@ -58,7 +65,27 @@ func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.
 			break
 		}
 	}
+	if s.round > 0 {
+		next, err := graph.Trace(ctx, src, q, found)
+		if err != nil {
+			return s.finish(answer), s, err
+		}
+		answer = next
+	}
 	return s.finish(answer), s, ctx.Err()
+}
+
+// frontier is where a question begins.
+func frontier(q *graph.Question) (out []graph.Seed) {
+	for _, t := range q.Things {
+		if q.Up {
+			out = append(out, graph.Seed{Key: epcis.Key(t), Direction: graph.Upward})
+		}
+		if q.Down {
+			out = append(out, graph.Seed{Key: epcis.Key(t), Direction: graph.Downward})
+		}
+	}
+	return out
 }
 
 // source is the session's events, and the references of records where they are followed.
@@ -88,11 +115,8 @@ type session struct {
 	answered map[string]string // thing → who walked it
 }
 
-// asked is a thing that an owner was asked about, in a direction.
-type asked struct {
-	owner, thing string
-	up, down     bool
-}
+// asked is a thing that an owner was asked about.
+type asked struct{ owner, thing string }
 
 // visited is an owner that was come by.
 type visited struct {
@@ -132,48 +156,58 @@ func (s *session) owners(ctx context.Context, thing string) []string {
 	return out
 }
 
-// plan is who is asked next, and about what.
-func (s *session) plan(ctx context.Context, answer *graph.Answer) map[string][]Seed {
+// plan is who is asked next, and about what: each owner once about each thing, since an answer has all that the owner shows of it.
+func (s *session) plan(ctx context.Context, open []graph.Seed) map[string][]graph.Seed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[string][]Seed{}
-	for i := range answer.Things {
-		t := &answer.Things[i]
-		up, down := s.q.Up && t.Depth <= 0, s.q.Down && t.Depth >= 0
-		if !up && !down {
-			continue // a source is asked through another door
-		}
-		depth := t.Depth
-		if depth < 0 {
-			depth = -depth
-		}
-		if s.q.Depth > 0 && depth > s.q.Depth {
-			continue
-		}
-		for _, owner := range s.owners(ctx, t.Key) {
-			k := asked{owner, t.Key, up, down}
-			if s.asked[k] || s.asked[asked{owner, t.Key, true, true}] {
+	out := map[string][]graph.Seed{}
+	now := map[asked]bool{}
+	for key, seeds := range groups(open) {
+		// Of a thing whose events alone would help, only those are asked who are asked anyway.
+		aside := seeds[0].Direction == "" && len(seeds) == 1
+		for _, owner := range s.owners(ctx, key) {
+			k := asked{owner, key}
+			if s.asked[k] {
 				continue
 			}
-			if v := s.services[owner]; v != nil && v.err != nil {
-				s.stop(t.Key, v.err)
+			v := s.services[owner]
+			switch {
+			case v != nil && v.err != nil:
+				s.stop(key, v.err)
 				continue
-			}
-			if s.services[owner] == nil && len(s.services) >= s.a.cfg.Limits.Owners {
+			case v == nil && aside:
+				continue
+			case v == nil && len(s.services) >= s.a.cfg.Limits.Owners:
 				s.cut = true
-				s.stops[t.Key] = "limit"
+				s.stops[key] = "limit"
 				continue
-			}
-			if s.services[owner] == nil {
+			case len(out[owner])+len(seeds) > s.a.cfg.Limits.Seeds:
+				continue // in the next round
+			case v == nil:
 				s.services[owner] = &visited{}
 			}
-			s.asked[k] = true
-			if len(out[owner]) < s.a.cfg.Limits.Seeds {
-				out[owner] = append(out[owner], Seed{Thing: t.Key, Up: up, Down: down})
-			}
+			now[k] = true
+			out[owner] = append(out[owner], seeds...)
 		}
 	}
+	maps.Copy(s.asked, now)
 	return out
+}
+
+// groups is seeds by thing, which stand together in open.
+func groups(open []graph.Seed) iter.Seq2[string, []graph.Seed] {
+	return func(yield func(string, []graph.Seed) bool) {
+		for i := 0; i < len(open); {
+			j := i + 1
+			for j < len(open) && open[j].Key == open[i].Key {
+				j++
+			}
+			if !yield(open[i].Key, open[i:j]) {
+				return
+			}
+			i = j
+		}
+	}
 }
 
 // stop notes why a thing was not followed on.
@@ -195,7 +229,7 @@ func outcome(err error) string {
 }
 
 // ask asks all at once, and reports whether anything new was learnt.
-func (s *session) ask(ctx context.Context, asks map[string][]Seed) bool {
+func (s *session) ask(ctx context.Context, asks map[string][]graph.Seed) bool {
 	slots := make(chan struct{}, s.a.cfg.Limits.Parallel)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -204,7 +238,7 @@ func (s *session) ask(ctx context.Context, asks map[string][]Seed) bool {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			n := s.askOne(ctx, owner, asks[owner], 0)
+			n := s.askOne(ctx, owner, asks[owner])
 			mu.Lock()
 			news = news || n
 			mu.Unlock()
@@ -214,8 +248,8 @@ func (s *session) ask(ctx context.Context, asks map[string][]Seed) bool {
 	return news
 }
 
-// askOne asks an owner about things and takes in the answer. depth 0 is that of the question.
-func (s *session) askOne(ctx context.Context, owner string, seeds []Seed, depth int) (news bool) {
+// askOne asks an owner about things and takes in the answer.
+func (s *session) askOne(ctx context.Context, owner string, seeds []graph.Seed) (news bool) {
 	a := s.a
 	began := a.cfg.Now()
 	hop := graph.Hop{Owner: owner, Round: s.round}
@@ -228,8 +262,8 @@ func (s *session) askOne(ctx context.Context, owner string, seeds []Seed, depth 
 	var err error
 	if at.service.base == "" {
 		thing := ""
-		if slices.Contains(s.q.Things, seeds[0].Thing) {
-			thing = seeds[0].Thing
+		if slices.ContainsFunc(s.q.Things, func(t string) bool { return epcis.Key(t) == seeds[0].Key }) {
+			thing = seeds[0].Key
 		}
 		at.service, err = a.service(ctx, owner, thing)
 		if problem.Is(err, problem.NotFound) || problem.Is(err, problem.NoValues) || problem.Is(err, problem.NotHere) {
@@ -239,11 +273,7 @@ func (s *session) askOne(ctx context.Context, owner string, seeds []Seed, depth 
 	hop.URL = at.service.base
 	var got *answered
 	if err == nil {
-		d := s.q.Depth
-		if depth != 0 {
-			d = depth
-		}
-		got, err = a.put(ctx, at.service, Request{Owner: owner, Seeds: seeds, Depth: d, Limit: s.q.Limit, From: s.q.From, To: s.q.To, Recall: s.q.Recall, Via: via})
+		got, err = a.put(ctx, at.service, Request{Owner: owner, Seeds: seeds, Depth: s.q.Depth, FanOut: s.q.FanOut, Limit: s.q.Limit, From: s.q.From, To: s.q.To, Recall: s.q.Recall, Via: via})
 	}
 	hop.Took = a.cfg.Now().Sub(began)
 	s.mu.Lock()
@@ -255,7 +285,7 @@ func (s *session) askOne(ctx context.Context, owner string, seeds []Seed, depth 
 		v.err = err
 		hop.Outcome, hop.EN, hop.ZH = outcome(err), problem.Say(err, problem.English), problem.Say(err, problem.Chinese)
 		for _, seed := range seeds {
-			s.stop(seed.Thing, err)
+			s.stop(seed.Key, err)
 		}
 		return false
 	}
@@ -271,18 +301,12 @@ func (s *session) askOne(ctx context.Context, owner string, seeds []Seed, depth 
 	for _, p := range got.body.Proofs {
 		s.proofs = append(s.proofs, ownedProof{p, owner})
 	}
-	dirs := map[string][2]bool{}
 	for _, seed := range seeds {
-		dirs[seed.Thing] = [2]bool{seed.Up, seed.Down}
-		delete(s.stops, seed.Thing)
+		delete(s.stops, seed.Key)
 	}
 	for _, w := range got.body.Walked {
 		s.answered[w] = owner
-		if _, ok := dirs[w]; !ok {
-			// What was walked on the way was walked in the direction of the seeds, which is that of the question for all that lies beyond them.
-			s.asked[asked{owner, w, s.q.Up, false}] = s.q.Up
-			s.asked[asked{owner, w, false, s.q.Down}] = s.q.Down
-		}
+		s.asked[asked{owner, w}] = true
 	}
 	for to, j := range got.body.Introductions {
 		if len(s.via[to]) < 8 {
@@ -387,11 +411,11 @@ func (src *Source) Touching(ctx context.Context, thing string, from, to time.Tim
 	return func(yield func(*epcis.Event, error) bool) {
 		s := src.s
 		for range s.a.cfg.Limits.Rounds {
-			asks := map[string][]Seed{}
+			asks := map[string][]graph.Seed{}
 			owners := s.owners(ctx, thing)
 			s.mu.Lock()
 			for _, owner := range owners {
-				k := asked{owner, thing, false, false}
+				k := asked{owner, thing}
 				if s.asked[k] || s.services[owner] == nil && len(s.services) >= s.a.cfg.Limits.Owners || s.services[owner] != nil && s.services[owner].err != nil {
 					continue
 				}
@@ -399,7 +423,7 @@ func (src *Source) Touching(ctx context.Context, thing string, from, to time.Tim
 					s.services[owner] = &visited{}
 				}
 				s.asked[k] = true
-				asks[owner] = []Seed{{Thing: thing}}
+				asks[owner] = []graph.Seed{{Key: thing}}
 			}
 			s.mu.Unlock()
 			if len(asks) == 0 || ctx.Err() != nil {
@@ -407,7 +431,7 @@ func (src *Source) Touching(ctx context.Context, thing string, from, to time.Tim
 			}
 			var wg sync.WaitGroup
 			for owner, seeds := range asks {
-				wg.Go(func() { s.askOne(ctx, owner, seeds, -1) })
+				wg.Go(func() { s.askOne(ctx, owner, seeds) })
 			}
 			wg.Wait()
 		}

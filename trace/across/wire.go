@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/trace/graph"
 	"github.com/fujie-id/fujie/trace/share"
 )
 
@@ -21,24 +22,18 @@ const (
 
 // Request is a question to one enterprise.
 type Request struct {
-	Owner string    `json:"owner"`           // whose events are meant: one host may keep those of several prefixes
-	Nonce string    `json:"nonce"`           // so that each answer belongs to one question
-	Seeds []Seed    `json:"seeds"`           // what to begin with
-	Depth int       `json:"depth,omitempty"` // links to follow from each seed; 0: 100; -1: none, only the events that name the seeds
-	Limit int       `json:"limit,omitempty"` // things in the answer
-	From  time.Time `json:"from,omitzero"`
-	To    time.Time `json:"to,omitzero"`
+	Owner  string       `json:"owner"`            // whose events are meant: one host may keep those of several prefixes
+	Nonce  string       `json:"nonce"`            // so that each answer belongs to one question
+	Seeds  []graph.Seed `json:"seeds"`            // what to begin with, and where to go from it
+	Depth  int          `json:"depth,omitempty"`  // links from what was asked for first; 0: 100
+	Limit  int          `json:"limit,omitempty"`  // things in the answer
+	FanOut int          `json:"fanOut,omitempty"` // things that one thing may lead to
+	From   time.Time    `json:"from,omitzero"`
+	To     time.Time    `json:"to,omitzero"`
 	// Recall is the identifier of the recall that the question belongs to, which some owners answer more to.
 	Recall string `json:"recall,omitempty"`
 	// Via are introductions: other enterprises' word that the goods led the asker through them to here.
 	Via []string `json:"via,omitempty"`
-}
-
-// Seed is a thing to begin with, and where to go from it.
-type Seed struct {
-	Thing string `json:"thing"` // as epcis.Key gives it
-	Up    bool   `json:"up,omitempty"`
-	Down  bool   `json:"down,omitempty"`
 }
 
 // Body is what an enterprise answers.
@@ -97,12 +92,12 @@ func (r *Request) check(l *Limits) error {
 		return problem.New(problem.BadRequest, "the question names %d things; 1 to %d are taken", "查询含 %d 个物品；可为 1 至 %d 个", len(r.Seeds), l.Seeds)
 	}
 	for i := range r.Seeds {
-		if s := r.Seeds[i].Thing; s == "" || len(s) > 2048 {
+		if s := r.Seeds[i].Key; s == "" || len(s) > 2048 {
 			return problem.New(problem.BadRequest, "thing %d of the question is empty or over 2048 bytes", "查询的第 %d 个物品为空或超过 2048 字节", i+1)
 		}
 	}
-	if r.Depth < -1 || r.Limit < 0 || len(r.Via) > 32 || len(r.Recall) > 1024 {
-		return problem.New(problem.BadRequest, "the question has a number that makes no sense: depth at least -1, limit at least 0, at most 32 introductions", "查询中的数值不成立：depth 不小于 -1，limit 不小于 0，引荐不超过 32 个")
+	if r.Depth < 0 || r.Limit < 0 || r.FanOut < 0 || len(r.Via) > 32 || len(r.Recall) > 1024 {
+		return problem.New(problem.BadRequest, "the question has a number that makes no sense: depth, limit and fanOut at least 0, at most 32 introductions", "查询中的数值不成立：depth、limit、fanOut 不小于 0，引荐不超过 32 个")
 	}
 	return nil
 }
