@@ -235,18 +235,4 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	})
-	b.Run("Explain", func(b *testing.B) {
-		for _, v := range []url.Values{{"EQ_bizStep": {"packing"}, "orderBy": {"eventTime"}}, {"MATCH_anyEPC": {thing(5)}},
-			{"EQ_bizStep": {"packing"}, "eventType": {"AggregationEvent"}}, {"EQ_bizStep": {"shipping"}}, {"GE_eventTime": {start.Add(time.Second).Format(time.RFC3339)}, "LT_eventTime": {start.Add(2 * time.Second).Format(time.RFC3339)}}} {
-			q, err := query.ParseURL(v)
-			if err != nil {
-				b.Fatal(err)
-			}
-			why, err := h.Explain(b.Context(), q)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Log(why.EN, why.ZH)
-		}
-	})
 }
