@@ -65,6 +65,9 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 		return nil, err
 	}
 	delete(schema, "$id")
+	// A good document of the public collection measures what the Web Vocabulary knows and this list, which is older, does not.
+	measures := schema["definitions"].(map[string]any)["measurementType"].(map[string]any)
+	measures["anyOf"] = append(measures["anyOf"].([]any), map[string]any{"const": "EffectiveDoseRate"})
 	if err := c.AddResource("https://gs1.github.io/EPCIS/REST%20Bindings/JSON-Schema-Stub.json", schema); err != nil {
 		return nil, err
 	}
