@@ -524,3 +524,67 @@ func FuzzEvidence(f *testing.F) {
 }
 
 var _ record.Resolver = (*world)(nil)
+
+// TestRecallSet: what came of a carton is found at whoever has it now, and each holder with its own.
+func TestRecallSet(t *testing.T) {
+	w := newWorld(t)
+	farm, carrier, _, shop := chain(w, func(p string) *firm {
+		f := w.firm(p)
+		if p == "88.3" { // one package stays
+			f.cut(13, []string{"88.1/CARTON-X"}, []string{"88.3/PACK-X"})
+		}
+		return f
+	})
+	f, err := farm.across.RecallSet(t.Context(), graph.RecallQuestion{Things: []string{"88.1/CARTON"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at []string
+	for _, x := range f.Holders["88.4"] {
+		at = append(at, x.Key)
+	}
+	if strings.Join(at, " ") != "88.3/PACK-1 88.3/PACK-2" || !f.Complete || len(f.Holders) != 1 {
+		t.Errorf("%v %+v", at, f)
+	}
+	if _, err := farm.across.Post(t.Context(), "88.4", "/trace/notices", []byte("{}")); !problem.Is(err, problem.Unreachable) || !strings.Contains(err.Error(), "405") {
+		t.Error(err)
+	}
+	if _, err := farm.across.Post(t.Context(), "88.77", "/trace/notices", []byte("{}")); !problem.Is(err, problem.Unreachable) {
+		t.Error(err)
+	}
+	if _, err := farm.across.Post(t.Context(), "https://x", "/trace/notices", []byte("{}")); !problem.Is(err, problem.BadValue) {
+		t.Error(err)
+	}
+	// Both directions at once, and the question that ends by time.
+	a, _ := carrier.trace(graph.Question{Things: []string{"88.1/CARTON"}})
+	if !strings.Contains(keys(a), "PACK-1") {
+		t.Error(keys(a))
+	}
+	shop.bend = func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() })
+	}
+	q := down
+	q.Timeout = 400 * time.Millisecond
+	if a, _ = farm.trace(q); a.Complete || !strings.Contains(keys(a), "PACK-1") || hop(a, "88.4").Outcome != "unreachable" {
+		t.Errorf("%+v", a.Hops)
+	}
+}
+
+// FuzzWalk: no question makes the answering side fail otherwise than by saying no.
+func FuzzWalk(f *testing.F) {
+	w := newWorld(f)
+	x := w.firm("88.1", share.Share{To: []string{"*"}, Level: share.Contents}).make(1, "88.1/CARTON").pack(2, "88.1/PALLET", "88.1/CARTON").open()
+	h := x.across.Handler()
+	f.Add(`{"owner":"88.1","nonce":"12345678","seeds":[{"key":"88.1/CARTON","direction":"up"},{"key":"88.1/PALLET","carrier":true,"direction":"down"}],"via":["a.b.c"],"recall":"88.1/RECALL_X"}`)
+	f.Add(`{"owner":"88.1","nonce":"12345678","depth":1,"limit":1,"fanOut":1,"from":"2026-10-08T06:00:00Z","seeds":[{"key":"88.1/carton","depth":3}]}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("POST", across.WalkPath, strings.NewReader(body)))
+		if rec.Code >= 500 {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+		if rec.Code == 200 && rec.Header().Get(across.HeaderStatement) == "" {
+			t.Error("an answer without a signature")
+		}
+	})
+}

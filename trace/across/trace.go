@@ -34,6 +34,12 @@ func (a *Across) Trace(ctx context.Context, q graph.Question, found func(graph.S
 func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.Step)) (*graph.Answer, *session, error) {
 	s := a.session(q)
 	src := s.source()
+	asking := ctx
+	if q.Timeout > 0 {
+		var done context.CancelFunc
+		asking, done = context.WithTimeout(ctx, q.Timeout)
+		defer done()
+	}
 	var answer *graph.Answer
 	for {
 		// What is known is told as it grows; without anybody to hear, one look at the end is enough.
@@ -51,7 +57,7 @@ func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.
 		if err != nil {
 			return s.finish(answer), s, err
 		}
-		asks := s.plan(ctx, part.Open)
+		asks := s.plan(asking, part.Open)
 		if len(asks) > 0 && s.round == a.cfg.Limits.Rounds {
 			s.cut = true
 			break
@@ -60,8 +66,9 @@ func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.
 			break
 		}
 		s.round++
-		s.ask(ctx, asks)
-		if ctx.Err() != nil {
+		s.ask(asking, asks)
+		if asking.Err() != nil {
+			s.cut = true
 			break
 		}
 	}
@@ -77,11 +84,12 @@ func (a *Across) gather(ctx context.Context, q graph.Question, found func(graph.
 
 // frontier is where a question begins.
 func frontier(q *graph.Question) (out []graph.Seed) {
+	both := q.Up == q.Down
 	for _, t := range q.Things {
-		if q.Up {
+		if q.Up || both {
 			out = append(out, graph.Seed{Key: epcis.Key(t), Direction: graph.Upward})
 		}
-		if q.Down {
+		if q.Down || both {
 			out = append(out, graph.Seed{Key: epcis.Key(t), Direction: graph.Downward})
 		}
 	}
