@@ -69,6 +69,13 @@ func newThings(list []string) *things {
 
 // newPatterns is newThings with the patterns among the values: urn:epc:idpat:… with "*" components, and every text that ends in "*".
 func newPatterns(list []string) *things {
+	list = slices.Clone(list)
+	for i, s := range list {
+		// A pattern without "*" is one thing.
+		if rest, ok := cutFold(s, "urn:epc:idpat:"); ok && !strings.Contains(rest, "*") {
+			list[i] = "urn:epc:id:" + rest
+		}
+	}
 	t := newThings(list)
 	var all []string
 	for _, s := range list {

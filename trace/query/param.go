@@ -358,7 +358,7 @@ func (r *reader) compile(p *param) error {
 func errUnknown(name string) error {
 	best, least := "", 4
 	for known := range fixed {
-		if d := distance(name, known, least); d < least || d == least && best != "" && known < best {
+		if d := distance(name, known, least+1); d < least || d == least && best != "" && known < best {
 			best, least = known, d
 		}
 	}
