@@ -95,6 +95,8 @@ type reader struct {
 	ownContexts int               // "@context"s that are yet to come
 	path        []step            // from the event, or from the document
 	used        bool              // the event has fields of other namespaces
+	start       int               // where the event begins
+	before      int               // how many faults there were before it
 }
 
 type step struct {
@@ -129,11 +131,26 @@ func (p *reader) fault(at int, rule, en, zh string, args ...any) {
 	if len(p.faults) > 0 && len(p.faults) >= p.lim.Faults && p.faults[len(p.faults)-1].Event == p.event {
 		return // an event that is wrong is named once at least
 	}
-	line, column := p.position(at)
+	if p.event >= 0 && len(p.faults)-p.before >= maxEventFaults {
+		return
+	}
+	line, column := p.locate(at)
 	if len(args) > 0 {
 		en, zh = fmt.Sprintf(en, args...), fmt.Sprintf(zh, args...)
 	}
 	p.faults = append(p.faults, Fault{Event: p.event, Path: p.pointer(), Line: line, Column: column, Rule: rule, EN: en, ZH: zh})
+}
+
+// maxEventFaults is how many faults of one event are told.
+const maxEventFaults = 32
+
+// locate is position, for places in the event that is read.
+func (p *reader) locate(at int) (line, column int) {
+	if p.event >= 0 && p.mark[0] != p.start && at >= p.start {
+		p.position(p.start)
+		p.mark = [3]int{p.seen, p.line, p.scanner.start}
+	}
+	return p.position(at)
 }
 
 // in runs f with a name at the end of the path.
@@ -645,6 +662,7 @@ func (p *reader) eventList() {
 
 // oneEvent reads an event and judges it.
 func (p *reader) oneEvent() {
+	p.start, p.before = p.i, len(p.faults)
 	if p.peek() != '{' {
 		p.wrong("an event", "事件")
 		return
@@ -662,6 +680,7 @@ func (p *reader) oneEvent() {
 			})
 		}
 	}
+	p.start, p.before = start, before
 	p.doc.Events = append(p.doc.Events, Event{})
 	e := &p.doc.Events[len(p.doc.Events)-1]
 	p.used = false
@@ -671,7 +690,7 @@ func (p *reader) oneEvent() {
 	}
 	end := p.i
 	for _, f := range Validate(e) {
-		p.place(f, start, before)
+		p.place(f, start, end, before)
 	}
 	p.i = end
 	p.ns, p.unknown = ns, p.unknown[:unknown]
@@ -682,7 +701,10 @@ func (p *reader) oneEvent() {
 }
 
 // place adds a fault that Validate found, unless the reading found one at the same place.
-func (p *reader) place(f Fault, start, before int) {
+func (p *reader) place(f Fault, start, end, before int) {
+	if len(p.faults)-before >= maxEventFaults {
+		return
+	}
 	path := p.pointer() + f.Path
 	for _, old := range p.faults[before:] {
 		if old.Path == path || strings.HasPrefix(old.Path, path+"/") || strings.HasPrefix(path, old.Path+"/") && old.Rule != "field" {
@@ -690,8 +712,22 @@ func (p *reader) place(f Fault, start, before int) {
 		}
 	}
 	at := start
+	if end-start < 1<<20 { // what is wrong in an event that large stands where the event begins
+		at = p.find(f.Path, start)
+	}
+	if len(p.faults) >= p.lim.Faults && len(p.faults) > before {
+		return
+	}
+	f.Event, f.Path = p.event, path
+	f.Line, f.Column = p.locate(at)
+	p.faults = append(p.faults, f)
+}
+
+// find is where the value stands that a pointer from the event names; of a value that is not there, where the last one on the way stands.
+func (p *reader) find(pointer string, start int) int {
+	at := start
 	p.apart(start, func() {
-		for name := range strings.SplitSeq(strings.TrimPrefix(f.Path, "/"), "/") {
+		for name := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 			found := -1
 			switch p.peek() {
 			case '{':
@@ -717,12 +753,7 @@ func (p *reader) place(f Fault, start, before int) {
 			p.i, at = found, found
 		}
 	})
-	if len(p.faults) >= p.lim.Faults && len(p.faults) > before {
-		return
-	}
-	f.Event, f.Path = p.event, path
-	f.Line, f.Column = p.position(at)
-	p.faults = append(p.faults, f)
+	return at
 }
 
 // namespaces are the prefixes that the event's fields use, those of the standard's own context aside.

@@ -20,12 +20,16 @@ type scanner struct {
 	fields int // names and items that may still be read
 	// where the last line was counted
 	seen, line, start int
+	mark              [3]int // the same of the event that is read, so that going back costs no more than the event
 }
 
 // position is the line and column of a place in the text, from 1. Places are asked for mostly in order, so that the counting goes on from the last one.
 func (sc *scanner) position(at int) (line, column int) {
 	if at < sc.seen {
-		sc.seen, sc.line, sc.start = 0, 0, 0
+		if sc.mark[0] > at {
+			sc.mark = [3]int{}
+		}
+		sc.seen, sc.line, sc.start = sc.mark[0], sc.mark[1], sc.mark[2]
 	}
 	part := sc.s[sc.seen:at]
 	if n := strings.Count(part, "\n"); n > 0 {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Validate says which rules of EPCIS 2.0 and CBV 2.0 the event breaks. Paths are JSON pointers from the event. It neither changes nor keeps e.
+// Validate says which rules of EPCIS 2.0 and CBV 2.0 the event breaks. Paths are JSON pointers from the event. The first 32 faults are told. It neither changes nor keeps e.
 func Validate(e *Event) Faults {
 	v := judge{e: e}
 	v.event()
@@ -19,6 +19,9 @@ type judge struct {
 }
 
 func (v *judge) fault(path, rule, en, zh string, args ...any) {
+	if len(v.faults) >= maxEventFaults {
+		return
+	}
 	if len(args) > 0 {
 		en, zh = fmt.Sprintf(en, args...), fmt.Sprintf(zh, args...)
 	}

@@ -263,32 +263,27 @@ func (w *writer) identifier(name, s string, class bool) {
 }
 
 func (w *writer) identifiers(name string, list []string) {
-	if len(list) > 0 {
-		w.name(name)
-		w.b = append(w.b, '[')
-		for i, s := range list {
-			w.comma()
-			if out := w.f.Identifier(s, false); out != s && !w.twice(list, i, out) {
-				s = out
-			}
-			w.string(s)
-		}
-		w.b = append(w.b, ']')
+	if len(list) == 0 {
+		return
 	}
-}
-
-// twice says whether the list would name one thing twice if its item i were written as out: a list of the standard holds each text once, and the two
-// spellings that were captured stay apart then.
-func (w *writer) twice(list []string, i int, out string) bool {
-	if len(list) > 1000 { // such lists are not of mixed spellings
-		return false
-	}
-	for j, other := range list {
-		if j != i && (other == out || j < i && len(other) != len(list[i]) && w.f.Identifier(other, false) == out) {
-			return true
+	// A list of the standard holds each text once: things that would come to be written alike stay as they were captured.
+	var times map[string]int
+	if len(list) > 1 && (w.f.EPC == AlwaysDigitalLink || w.f.EPC == AlwaysURN) {
+		times = make(map[string]int, len(list))
+		for _, s := range list {
+			times[w.f.Identifier(s, false)]++
 		}
 	}
-	return false
+	w.name(name)
+	w.b = append(w.b, '[')
+	for _, s := range list {
+		w.comma()
+		if out := w.f.Identifier(s, false); times[out] <= 1 {
+			s = out
+		}
+		w.string(s)
+	}
+	w.b = append(w.b, ']')
 }
 
 func (w *writer) words(name string, kind WordKind, list []string) {
