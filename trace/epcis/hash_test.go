@@ -53,3 +53,18 @@ func TestHashVectors(t *testing.T) {
 		t.Errorf("only %d hashes were compared", hashes)
 	}
 }
+
+// TestHashEqual: the events of each of these documents say the same in different words.
+func TestHashEqual(t *testing.T) {
+	for _, path := range files(t, "epcis-event-hash/tests/expected_equal/*.json") {
+		doc, faults := readText(t, slurp(t, path))
+		if len(faults) > 0 || len(doc.Events) < 2 {
+			t.Fatal(path, faults, len(doc.Events))
+		}
+		for i := range doc.Events {
+			if Hash(&doc.Events[i]) != Hash(&doc.Events[0]) {
+				t.Errorf("%s: event %d: %s", path, i, AppendPrehash(nil, &doc.Events[i]))
+			}
+		}
+	}
+}
