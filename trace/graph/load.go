@@ -347,34 +347,61 @@ func (l *load) fetch(list []int32) error {
 		}
 		return nil
 	}
-	// Pieces small enough that the answers of one are held, and the next asked meanwhile.
-	const piece = 1024
-	for len(todo) > 0 {
-		part := todo[:min(piece, len(todo))]
-		answers := make([]answered, len(part))
-		var wg sync.WaitGroup
-		workers := min(l.parallel, len(part))
-		step := (len(part) + workers - 1) / workers
-		for w := 0; w < len(part); w += step {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				for i := w; i < min(w+step, len(part)); i++ {
-					if answers[i].err = l.ctx.Err(); answers[i].err == nil {
-						answers[i] = l.ask(l.nodes[part[i]].key, true, nil)
-					}
-				}
-			}()
+	// Neighbours are asked for one after another: they lie together in most stores. While one piece is read in, the next is asked for.
+	if len(todo) > few {
+		sort.Slice(todo, func(i, j int) bool { return l.nodes[todo[i]].key < l.nodes[todo[j]].key })
+	}
+	cur := l.begin(todo)
+	for cur != nil {
+		todo = todo[len(cur.nodes):]
+		cur.wg.Wait()
+		var next *piece
+		if len(todo) > 0 {
+			next = l.begin(todo)
 		}
-		wg.Wait()
-		for i, n := range part {
-			if err := l.took(n, answers[i]); err != nil {
-				return l.unread(todo[i:], err)
+		for i, n := range cur.nodes {
+			if err := l.took(n, cur.answers[i]); err != nil {
+				if next != nil {
+					next.wg.Wait()
+				}
+				return l.unread(append(cur.nodes[i:len(cur.nodes):len(cur.nodes)], todo...), err)
 			}
 		}
-		todo = todo[len(part):]
+		cur = next
 	}
 	return nil
+}
+
+// pieceSize is how many answers are held at once, twice.
+const pieceSize = 1024
+
+// piece is some questions that are under way.
+type piece struct {
+	wg      sync.WaitGroup
+	nodes   []int32
+	answers []answered
+}
+
+// begin asks for the first of the list. Its goroutines touch nothing of l that reading answers in changes.
+func (l *load) begin(list []int32) *piece {
+	list = list[:min(pieceSize, len(list))]
+	p := &piece{nodes: list, answers: make([]answered, len(list))}
+	keys := make([]string, len(list))
+	for i, n := range list {
+		keys[i] = l.nodes[n].key
+	}
+	workers := min(l.parallel, len(list))
+	step := (len(list) + workers - 1) / workers
+	for w := 0; w < len(list); w += step {
+		p.wg.Go(func() {
+			for i := w; i < min(w+step, len(list)); i++ {
+				if p.answers[i].err = l.ctx.Err(); p.answers[i].err == nil {
+					p.answers[i] = l.ask(keys[i], true, nil)
+				}
+			}
+		})
+	}
+	return p
 }
 
 // unread says that the events of these were not read after all.
