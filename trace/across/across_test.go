@@ -504,6 +504,14 @@ func TestSource(t *testing.T) {
 	if len(src.Hops()) != 2 {
 		t.Errorf("%+v", src.Hops())
 	}
+	about, err := farm.across.About(t.Context(), down)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := graph.StateAt(t.Context(), about, "88.1/CARTON", day.Add(5*time.Hour))
+	if err != nil || len(state.Inside) != 1 || state.Inside[0] != "88.2/PALLET" {
+		t.Errorf("%+v %v", state, err)
+	}
 }
 
 // FuzzEvidence: no bundle makes Verify panic, and none that was not signed holds.

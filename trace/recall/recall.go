@@ -274,7 +274,11 @@ func (d *Desk) Start(ctx context.Context, who record.Identity, name string, o Or
 		return id.ID{}, err
 	}
 	if d.cfg.Hold != nil {
-		if err := d.cfg.Hold(ctx, v.String(), o.Things); err != nil {
+		keys := make([]string, len(o.Things))
+		for i, t := range o.Things {
+			keys[i] = epcis.Key(t)
+		}
+		if err := d.cfg.Hold(ctx, v.String(), keys); err != nil {
 			return v, err
 		}
 	}
