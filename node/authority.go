@@ -58,7 +58,10 @@ func startAuthority(ctx context.Context, n *Node) error {
 	if err := n.openInstitution(ctx); err != nil {
 		return err
 	}
-	return n.serve(n.authority(), udp, tcp, tlsl, httpl)
+	if err := n.serve(n.authority(), udp, tcp, tlsl, httpl); err != nil {
+		return err
+	}
+	return n.beginEvents(ctx)
 }
 
 // openRegistry opens the store and the registry on it, with the keys of every prefix that is kept here.

@@ -82,6 +82,8 @@ type Config struct {
 	Ledger Ledger `yaml:"ledger"`
 	// Live is which values are fetched from the owner's own systems when somebody asks.
 	Live live.Declaration `yaml:"live"`
+	// Events is about the events of things (EPCIS) that this node keeps, and the traces that it answers.
+	Events Events `yaml:"events"`
 	// Escrow is where sealed deposits of the records go every day. Default: none are made.
 	Escrow *Escrow `yaml:"escrow"`
 	// Plain leaves out the institution: office, accounts, templates, rules, ledger, reports. What is left is a registry.

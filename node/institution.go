@@ -115,12 +115,20 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	if err := n.openMeter(); err != nil {
 		return err
 	}
+	if err := n.openTracing(ctx); err != nil {
+		return err
+	}
 	n.goes("papers", func(ctx context.Context) error {
 		each := func(ctx context.Context, c *record.Change) {
 			if err := in.accounts.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 				n.log.Error("an account could not be read again", "id", c.ID, "err", err)
 			}
 			n.heardPaper(ctx, c.ID)
+			if n.tracing != nil {
+				if err := n.tracing.shares.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
+					n.log.Error("a share could not be read again", "id", c.ID, "err", err)
+				}
+			}
 			if err := n.policy.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 				n.log.Error("a rule could not be read again", "id", c.ID, "err", err)
 			}

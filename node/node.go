@@ -51,6 +51,7 @@ type Node struct {
 
 	outside   *outsider                          // asks as a stranger would; nil without a root to ask
 	in        *institution                       // nil on a recursive node, and where the configuration says plain
+	tracing   *tracing                           // nil where no events are kept
 	templates atomic.Pointer[template.Templates] // nil until they are read
 	resolver  record.Resolver                    // what the wires ask
 	policy    *policy.Policy                     // nil where the configuration says plain

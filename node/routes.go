@@ -31,6 +31,9 @@ func (n *Node) routes() func(path string) http.Handler {
 	if n.in != nil && n.cfg.Role != Root {
 		tables = append(tables, n.dropIns())
 	}
+	if n.tracing != nil {
+		tables = append(tables, n.eventRoutes)
+	}
 	if n.accessLog != nil {
 		below("/ledger/access/", http.StripPrefix("/ledger/access", n.accessLog.Files()))
 	}
@@ -113,6 +116,10 @@ func (n *Node) front() *api.API {
 		n.in.meter.API(a)
 		n.templates.Load().Register(a)
 		n.in.mint.Register(a)
+		if n.tracing != nil {
+			n.tracing.shares.Operations(a)
+			n.tracing.ask.Register(a)
+		}
 		if n.in.live != nil {
 			n.in.live.API(a, n.cfg.Prefix)
 		}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,9 @@ import (
 	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trace/epcis"
 	"github.com/fujie-id/fujie/trust/ledger"
+	"github.com/fujie-id/fujie/wire/web"
 )
 
 // Options say how to run a country.
@@ -44,6 +47,7 @@ type Country struct {
 	opts   Options
 	access *Access
 	sites  map[string]*siteGroup // prefix → its sites, where there are several
+	chain  *ColdChain            // nil without one
 
 	mu      sync.Mutex
 	state   State
@@ -89,6 +93,7 @@ func Start(ctx context.Context, plan *Plan, opts Options) (*Country, error) {
 	c := &Country{plan: plan, opts: opts, members: map[string]member{}}
 	c.state = State{Version: opts.Version, Hints: filepath.Join(dir, "hints.json")}
 	c.access = NewAccess(&c.state)
+	c.chain = plan.ColdChain()
 	if err := c.start(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -138,6 +143,9 @@ func (c *Country) start(ctx context.Context) error {
 		return err
 	}
 	if err := c.register(ctx, nodes); err != nil {
+		return err
+	}
+	if err := c.captureEvents(ctx, nodes); err != nil {
 		return err
 	}
 	for _, p := range nodes {
@@ -452,6 +460,9 @@ func (c *Country) register(ctx context.Context, nodes []placed) error {
 		if p.sample != "" && !c.opts.NoSamples {
 			writes = Sample(p.sample, p.prefix, p.title)
 		}
+		if p.part != "" && !c.opts.NoSamples {
+			writes = append(writes, c.chain.records(p.part, p.prefix, p.title)...)
+		}
 		secret := record.Value{Index: 301, Type: record.TypeSecKey, Data: []byte(n.DemoPassword), Perm: record.AdminRead | record.AdminWrite, TTL: record.TTL{Seconds: record.DefaultTTL}}
 		self := record.Value{Index: 100, Type: record.TypeAdmin, Perm: record.DefaultPerm, TTL: record.TTL{Seconds: record.DefaultTTL},
 			Data: record.AppendAdmin(nil, record.Admin{Perms: record.AllPerms, Ref: node.PrefixKeyRef(p.prefix)})}
@@ -472,6 +483,46 @@ func (c *Country) register(ctx context.Context, nodes []placed) error {
 		c.opts.Progress(fmt.Sprintf("%d sample identifiers are registered at their enterprises", total), fmt.Sprintf("已在各企业登记 %d 个样例标识", total))
 	}
 	return nil
+}
+
+// captureEvents gives every enterprise of the cold chain its events, once: the same event twice is one. Each lets the others of the chain see how
+// things hang together, and the second level, as the authority, all of it.
+func (c *Country) captureEvents(ctx context.Context, nodes []placed) error {
+	if c.chain == nil || c.opts.NoSamples {
+		return nil
+	}
+	total := 0
+	for _, p := range nodes {
+		if p.part == "" {
+			continue
+		}
+		client, err := c.access.Client(c.state.Node(p.name))
+		if err != nil {
+			return err
+		}
+		for name, body := range coldShares(p.parent, c.chain.prefixes) {
+			if err := exchange(ctx, client, "PUT", "/api/shares/"+name, body, 200, 201, 204); err != nil {
+				return problem.Wrap(err, problem.KindOf(err), "%s could not say who sees its events", "%s 未能设定事件的可见范围", p.name)
+			}
+		}
+		doc := epcis.Document{SchemaVersion: "2.0", Created: coldDay, Events: c.chain.Events[p.part], Namespaces: map[string]string{"cold": coldSpace}}
+		if err := exchange(ctx, client, "POST", "/epcis/capture", epcis.AppendJSON(nil, &doc, epcis.Format{}), 202); err != nil {
+			return problem.Wrap(err, problem.KindOf(err), "%s could not capture its events", "%s 未能采集事件", p.name)
+		}
+		total += len(doc.Events)
+	}
+	c.opts.Progress(fmt.Sprintf("%d events of a cold chain are captured at its %d enterprises", total, len(ColdChainParts)),
+		fmt.Sprintf("已在冷链的 %[2]d 家企业采集 %[1]d 个事件", total, len(ColdChainParts)))
+	return nil
+}
+
+// exchange asks for one thing of a node's interface and wants one of these answers.
+func exchange(ctx context.Context, client *web.Client, method, path string, body []byte, want ...int) error {
+	status, answer, err := client.Exchange(ctx, method, path, body)
+	if err == nil && !slices.Contains(want, status) {
+		err = problem.New(problem.BadRequest, "%s %s: status %d: %s", "%s %s：状态 %d：%s", method, path, status, answer)
+	}
+	return err
 }
 
 // awaitSamples resolves a sample through every recursive node.

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	_ "embed"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -61,6 +63,7 @@ type PlanEnterprise struct {
 	Title  string `yaml:"title"`
 	Prefix string `yaml:"prefix"`
 	Sample string `yaml:"sample"` // the product line it registers at first
+	Part   string `yaml:"part"`   // the part it plays in the cold chain, whose events it then keeps
 }
 
 //go:embed china.yaml
@@ -160,12 +163,50 @@ func ParsePlan(b []byte) (*Plan, error) {
 			}
 		}
 	}
+	if _, err := p.coldChain(); err != nil {
+		return nil, err
+	}
 	for _, r := range p.Recursive {
 		if err := check(r.Name, "", ""); err != nil {
 			return nil, err
 		}
 	}
 	return &p, nil
+}
+
+// coldChain is which prefix plays each part of the cold chain; nil when the country has none.
+func (p *Plan) coldChain() (map[string]string, error) {
+	parts := map[string]string{}
+	for _, s := range p.SecondLevel {
+		for _, e := range s.Enterprises {
+			switch {
+			case e.Part == "":
+			case !slices.Contains(ColdChainParts, e.Part) || parts[e.Part] != "":
+				return nil, problem.New(problem.BadRequest, "the part %q of %s is unknown or played twice; the parts of a cold chain are %s",
+					"%[2]s 的角色 %[1]q 未知或重复；冷链的角色有 %[3]s", e.Part, e.Name, strings.Join(ColdChainParts, ", "))
+			default:
+				parts[e.Part] = e.Prefix
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	for _, part := range ColdChainParts {
+		if parts[part] == "" {
+			return nil, problem.New(problem.BadRequest, "a cold chain needs all its parts, and nobody plays %s", "冷链缺少角色 %s", part)
+		}
+	}
+	return parts, nil
+}
+
+// ColdChain is the events of the plan's cold chain; nil when it has none.
+func (p *Plan) ColdChain() *ColdChain {
+	parts, err := p.coldChain()
+	if err != nil || parts == nil {
+		return nil
+	}
+	return coldChain(parts)
 }
 
 // placed is a node with its place in the country.
@@ -177,6 +218,7 @@ type placed struct {
 	title  string
 	mirror bool // of the first node with the same prefix
 	sample string
+	part   string // in the cold chain
 }
 
 // hostingCode is the enterprise code of a hosting node's own prefix.
@@ -194,7 +236,7 @@ func (p *Plan) nodes() []placed {
 	}
 	for _, s := range p.SecondLevel {
 		for _, e := range s.Enterprises {
-			out = append(out, placed{name: e.Name, role: node.Enterprise, prefix: e.Prefix, parent: s.Prefix, title: e.Title, sample: e.Sample})
+			out = append(out, placed{name: e.Name, role: node.Enterprise, prefix: e.Prefix, parent: s.Prefix, title: e.Title, sample: e.Sample, part: e.Part})
 		}
 		if s.Hosting != "" {
 			out = append(out, placed{name: s.Hosting, role: node.Enterprise, prefix: s.Prefix + "." + hostingCode, parent: s.Prefix, title: "托管 Hosting"})

@@ -32,6 +32,9 @@ type commands struct {
 	Account  accountCmd  `cmd:"" help:"${account}"`
 	Office   officeCmd   `cmd:"" help:"${office}"`
 	Template templateCmd `cmd:"" help:"${template}"`
+	Capture  captureCmd  `cmd:"" help:"${capture}"`
+	Events   eventsCmd   `cmd:"" help:"${events}"`
+	Trace    traceCmd    `cmd:"" help:"${trace}"`
 	Codes    codesCmd    `cmd:"" help:"${codes}"`
 	Export   exportCmd   `cmd:"" help:"${export}"`
 	Import   importCmd   `cmd:"" help:"${import}"`

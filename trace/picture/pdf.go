@@ -31,12 +31,12 @@ var openFont = sync.OnceValues(func() ([]byte, error) {
 
 // Signature is one owner's word under its part of the answer, as a report prints it.
 type Signature struct {
-	Owner  string // prefix
-	By     string // the key's place: 300:0.NA/88.118.1001
-	Key    string // its fingerprint
-	Time   time.Time
-	Digest string // of what was signed
-	Holds  bool   // it was verified from the root's key down
+	Owner  string    `json:"owner"` // prefix
+	By     string    `json:"by"`    // the key's place: 300:0.NA/88.118.1001
+	Key    string    `json:"key"`   // its fingerprint
+	Time   time.Time `json:"time"`
+	Digest string    `json:"digest"` // of what was signed
+	Holds  bool      `json:"holds"`  // it was verified from the root's key down
 }
 
 const (

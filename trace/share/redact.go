@@ -21,10 +21,16 @@ func Redact(e *epcis.Event, l Level) *epcis.Event {
 		if e.Error != nil { // that it was wrong, not why
 			out.Error = &epcis.ErrorDeclaration{Time: e.Error.Time, Corrections: e.Error.Corrections}
 		}
+		if e.Type == epcis.TransactionEvent { // which is none without a document
+			out.Transactions = []epcis.Transaction{{ID: Withheld}}
+		}
 		return out
 	}
 	return nil
 }
+
+// Withheld stands in the place of what an event must have and somebody may not see.
+const Withheld = "urn:fujie:withheld"
 
 func classes(qs []epcis.Quantity) []epcis.Quantity {
 	var out []epcis.Quantity

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -50,4 +51,30 @@ func (c *Client) Download(ctx context.Context, path string) (io.ReadCloser, erro
 		return nil, problem.New(problem.Unreachable, "%s answered %d: %s", "%s 返回 %d：%s", c.Base, resp.StatusCode, p.Detail)
 	}
 	return nil, c.problem(resp, b)
+}
+
+// Do makes any request of the server as the user, as an http.Client would: the address's scheme and host must be the client's own, and the proof of who asks is
+// put on it. The answer is whole when it returns. Errors: those of Exchange.
+func (c *Client) Do(r *http.Request) (*http.Response, error) {
+	if err := c.start(); err != nil {
+		return nil, err
+	}
+	if r.URL.Scheme+"://"+r.URL.Host != c.Base {
+		return nil, problem.New(problem.BadRequest, "%s is not on the server %s", "%s 不在服务器 %s 上", r.URL.Redacted(), c.Base)
+	}
+	var body []byte
+	if r.Body != nil {
+		var err error
+		body, err = io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return nil, problem.Wrap(err, problem.BadRequest, "what is to be sent cannot be read", "无法读取要发送的内容")
+		}
+	}
+	resp, answer, err := c.do(r.Context(), c.Timeout, r.Method, r.URL.RequestURI(), r.Header, body)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(answer))
+	return resp, nil
 }
