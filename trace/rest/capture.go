@@ -17,7 +17,6 @@ import (
 	"github.com/fujie-id/fujie/store"
 	"github.com/fujie-id/fujie/store/table"
 	"github.com/fujie-id/fujie/trace/epcis"
-	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
 	"github.com/fujie-id/fujie/trace/history"
 )
 
@@ -571,7 +570,7 @@ func captureOne(c *call) error {
 		return c.write(http.StatusCreated, epcis.AppendEventJSON(nil, e, c.out.Format))
 	}
 	doc := &epcis.Document{SchemaVersion: c.out.version, Created: c.s.cfg.Now().UTC().Truncate(time.Millisecond), Events: []epcis.Event{*e}}
-	body, err := epcisxml.Append(nil, doc, c.out.version, c.out.Format)
+	body, err := appendXML(doc, &c.out)
 	if err != nil {
 		return err
 	}

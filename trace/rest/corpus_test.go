@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/fujie-id/fujie/trace/epcis"
-	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
 )
 
 // corpus visits the files of a public collection of EPCIS documents.
@@ -43,7 +42,7 @@ func read(t *testing.T, text []byte, xml bool) *epcis.Document {
 	t.Helper()
 	from := epcis.ReadJSON
 	if xml {
-		from = epcisxml.Read
+		from = readXML
 	}
 	doc, faults, err := from(bytes.NewReader(text), epcis.Limits{})
 	if err != nil || len(faults) > 0 {

@@ -14,7 +14,6 @@ import (
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trace/epcis"
-	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
 	"github.com/fujie-id/fujie/trace/history"
 	"github.com/fujie-id/fujie/trace/query"
 	"github.com/fujie-id/fujie/trace/share"
@@ -279,7 +278,7 @@ func (s *Server) encode(events []epcis.Event, queryName, subscription string, f 
 	doc := &epcis.Document{SchemaVersion: f.version, Created: s.cfg.Now().UTC().Truncate(time.Millisecond), Events: events,
 		Query: &epcis.QueryResult{QueryName: or(queryName, "SimpleEventQuery"), SubscriptionID: subscription}}
 	if f.xml() {
-		return epcisxml.Append(nil, doc, f.version, f.Format)
+		return appendXML(doc, f)
 	}
 	return epcis.AppendJSON(nil, doc, f.Format), nil
 }

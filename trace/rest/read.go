@@ -6,7 +6,6 @@ import (
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/trace/epcis"
-	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
 )
 
 // readBatch reads a document and validates each event of it.
@@ -14,7 +13,7 @@ func readBatch(text []byte, xml bool, lim Limits) (*batch, error) {
 	bounds := epcis.Limits{Bytes: 2*lim.CaptureBytes + 1, Events: lim.CaptureEvents}
 	read := epcis.ReadJSON
 	if xml {
-		read = epcisxml.Read
+		read = readXML
 	}
 	doc, faults, err := read(bytes.NewReader(text), bounds)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/trace/epcis"
-	"github.com/fujie-id/fujie/trace/epcis/epcisxml"
 	"github.com/fujie-id/fujie/trace/history"
 )
 
@@ -91,7 +90,7 @@ func (c *call) vocabulary(kind string) error {
 	doc := &epcis.Document{SchemaVersion: c.out.version, Created: c.s.cfg.Now().UTC().Truncate(time.Millisecond), Vocabularies: []epcis.Vocabulary{known}}
 	c.formats()
 	if c.out.xml() {
-		body, err := epcisxml.Append(nil, doc, c.out.version, c.out.Format)
+		body, err := appendXML(doc, &c.out)
 		if err != nil {
 			return err
 		}
