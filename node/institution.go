@@ -125,8 +125,8 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 			}
 			n.heardPaper(ctx, c.ID)
 			if n.tracing != nil {
-				if err := n.tracing.shares.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
-					n.log.Error("a share could not be read again", "id", c.ID, "err", err)
+				if err := n.tracing.heard(ctx, c.ID); err != nil && ctx.Err() == nil {
+					n.log.Error("a paper about events could not be read again", "id", c.ID, "err", err)
 				}
 			}
 			if err := n.policy.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {

@@ -119,6 +119,9 @@ func (n *Node) front() *api.API {
 		if n.tracing != nil {
 			n.tracing.shares.Operations(a)
 			n.tracing.ask.Register(a)
+			if n.tracing.recalls != nil {
+				n.tracing.recalls.Operations(a)
+			}
 		}
 		if n.in.live != nil {
 			n.in.live.API(a, n.cfg.Prefix)

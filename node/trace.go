@@ -26,6 +26,7 @@ import (
 	"github.com/fujie-id/fujie/trace/graph"
 	"github.com/fujie-id/fujie/trace/history"
 	"github.com/fujie-id/fujie/trace/picture"
+	"github.com/fujie-id/fujie/trace/recall"
 	"github.com/fujie-id/fujie/trace/rest"
 	"github.com/fujie-id/fujie/trace/share"
 	"github.com/fujie-id/fujie/trust"
@@ -68,7 +69,17 @@ type tracing struct {
 	rest    *rest.Server
 	shares  *share.Desk
 	across  *across.Across // nil without a root to ask
+	recalls *recall.Desk   // as across
 	ask     *ask.Ask
+}
+
+// heard reads papers about events again that were written elsewhere.
+func (t *tracing) heard(ctx context.Context, v id.ID) error {
+	err := t.shares.Heard(ctx, v)
+	if t.recalls != nil {
+		err = errors.Join(err, t.recalls.Heard(ctx, v))
+	}
+	return err
 }
 
 // everyRole is each role that people and programs of an enterprise have there: all of them see its events.
@@ -182,6 +193,16 @@ func (n *Node) openTracing(ctx context.Context) error {
 			return err
 		}
 		n.closes = append(n.closes, t.across.Close)
+		authority := id.ParentPrefix(n.cfg.Prefix)
+		if authority == id.Root.Prefix() {
+			authority = ""
+		}
+		t.recalls, err = recall.New(ctx, recall.Config{Prefix: n.cfg.Prefix, Registry: papers{n.registry, n}, Find: t.across.RecallSet, Post: t.across.Post, Authority: authority,
+			Hold: t.history.Hold, Release: t.history.Release, Now: n.now, Log: n.log})
+		if err != nil {
+			return err
+		}
+		n.goes("recalls", n.whilePrimary(t.recalls.Run))
 	}
 	local := graph.WithReferences(t.history, references)
 	t.ask = ask.New(ask.Config{Prefix: n.cfg.Prefix, Now: n.now,
@@ -304,6 +325,8 @@ func (n *Node) eventRoutes(path string) http.Handler {
 	switch {
 	case path == "/epcis" || strings.HasPrefix(path, "/epcis/"):
 		return n.tracing.rest.Handler()
+	case n.tracing.recalls != nil && recall.Serves(path):
+		return n.tracing.recalls.Handler(func(r *http.Request) (record.Identity, error) { return n.web.Identify(r) })
 	case n.tracing.across != nil && across.Serves(path):
 		return n.tracing.across.Handler()
 	}

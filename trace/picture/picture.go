@@ -93,6 +93,18 @@ var kindWords = map[graph.Kind][2]string{
 	graph.Transformed: {"made into", "加工成"},
 	graph.Unpacked:    {"taken out of", "拆出"},
 	graph.Referred:    {"refers to", "引用"},
+	held:              {"held", "装有"},
+}
+
+// held is a packing seen from what it came in: upstream stands left, so the line is drawn from the container to what was in it.
+const held graph.Kind = "held"
+
+// leftToRight is a link as it is drawn: its left end, its right end, and its kind seen that way.
+func leftToRight(a *graph.Answer, from, to int, k graph.Kind) (int, int, graph.Kind) {
+	if k != graph.Transformed && a.Things[to].Depth < a.Things[from].Depth {
+		return to, from, held
+	}
+	return from, to, k
 }
 
 var stopWords = map[string][2]string{
@@ -204,6 +216,12 @@ func palette(a *graph.Answer) (names []string, colour map[string]string) {
 			names = append(names, o)
 		}
 	}
+	for i := range a.Events {
+		if o := a.Events[i].Owner; o != "" && colour[o] == "" {
+			colour[o] = "-"
+			names = append(names, o)
+		}
+	}
 	slices.Sort(names)
 	for i, n := range names {
 		colour[n] = hues[i%len(hues)]
@@ -267,8 +285,9 @@ func draw(a *graph.Answer, most int) *drawing {
 		if !ok1 || !ok2 || f == t {
 			continue
 		}
-		ends[f] = append(ends[f], end{t, l.Kind, true})
-		ends[t] = append(ends[t], end{f, l.Kind, false})
+		f, t, kind := leftToRight(a, f, t, l.Kind)
+		ends[f] = append(ends[f], end{t, kind, true})
+		ends[t] = append(ends[t], end{f, kind, false})
 	}
 	// Alike: the same neighbours, owner, depth and stop. Asked things stand alone. Where that leaves many, things are alike too whose neighbours are alike:
 	// four boxes of six bottles each are one box "4 boxes" and one "24 bottles".
@@ -366,13 +385,14 @@ func draw(a *graph.Answer, most int) *drawing {
 		if !ok1 || !ok2 || boxOf[f] < 0 || boxOf[t] < 0 || boxOf[f] == boxOf[t] {
 			continue
 		}
-		p := pair{boxOf[f], boxOf[t], l.Kind}
+		f, t, kind := leftToRight(a, f, t, l.Kind)
+		p := pair{boxOf[f], boxOf[t], kind}
 		if k, ok := seen[p]; ok {
 			d.arrows[k].links++
 			continue
 		}
 		seen[p] = len(d.arrows)
-		d.arrows = append(d.arrows, arrow{p.from, p.to, l.Kind, 1, !l.Until.IsZero()})
+		d.arrows = append(d.arrows, arrow{p.from, p.to, kind, 1, !l.Until.IsZero()})
 		d.boxes[p.to].in = append(d.boxes[p.to].in, p.from)
 	}
 	d.layers()

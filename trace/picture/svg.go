@@ -78,7 +78,7 @@ func SVG(w io.Writer, a *graph.Answer, o Options) error {
 		label := o.word(wordsOfKind, string(ar.kind))
 		fmt.Fprintf(b, `<path class="%s" d="%s" marker-end="url(#m)"><title>%s%s</title></path>`, class, path, text(label), text(times(ar.links)))
 		// Only what the layers do not say by themselves is written on a line.
-		if ar.kind != graph.Packed {
+		if ar.kind != graph.Packed && ar.kind != held {
 			fmt.Fprintf(b, `<text class="s" x="%.0f" y="%.1f" text-anchor="middle">%s</text>`, (x1+x2)/2, (y1+y2)/2-5, text(label))
 		}
 	}
@@ -148,6 +148,11 @@ func (o Options) summary(a *graph.Answer, left int) string {
 	owners := map[string]bool{}
 	for i := range a.Things {
 		if n := owner(&a.Things[i]); n != "" {
+			owners[n] = true
+		}
+	}
+	for i := range a.Events {
+		if n := a.Events[i].Owner; n != "" {
 			owners[n] = true
 		}
 	}
