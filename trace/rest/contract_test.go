@@ -67,12 +67,31 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 	delete(schema, "$id")
 	// A good document of the public collection measures what the Web Vocabulary knows and this list, which is older, does not.
 	measures := schema["definitions"].(map[string]any)["measurementType"].(map[string]any)
-	measures["anyOf"] = append(measures["anyOf"].([]any), map[string]any{"const": "EffectiveDoseRate"})
+	measures["anyOf"] = append(measures["anyOf"].([]any), map[string]any{"enum": []any{"EffectiveDoseRate", "Molar_concentration"}})
+	// And it leaves the persistentDisposition out of the names that aggregations may have, which the standard gives to every event.
+	allow(schema)
 	if err := c.AddResource("https://gs1.github.io/EPCIS/REST%20Bindings/JSON-Schema-Stub.json", schema); err != nil {
 		return nil, err
 	}
 	return &contract{doc: doc, compiler: c}, nil
 })
+
+// allow adds persistentDisposition where the names of all events' fields are listed.
+func allow(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if list, ok := v["enum"].([]any); ok && slices.Contains(list, any("errorDeclaration")) && slices.Contains(list, any("certificationInfo")) && !slices.Contains(list, any("persistentDisposition")) {
+			v["enum"] = append(list, "persistentDisposition")
+		}
+		for _, x := range v {
+			allow(x)
+		}
+	case []any:
+		for _, x := range v {
+			allow(x)
+		}
+	}
+}
 
 // pattern is a regular expression that may begin with what must not follow, ^(?!…), which Go's do not know.
 type pattern struct {
