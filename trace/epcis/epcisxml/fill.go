@@ -424,7 +424,7 @@ func reportNumber(r *epcis.SensorReport, name string) *epcis.Decimal {
 func (p *reader) time(n *node) time.Time { return p.timeOf(n, "", p.leaf(n)) }
 
 func (p *reader) timeOf(n *node, attribute, s string) time.Time {
-	t, ok := parseTime(s, p.old)
+	t, ok := parseTime(s, true)
 	if !ok {
 		p.fault(n, attribute, "time", "%q is no time with its zone: write it as 2026-01-31T12:00:00.000+08:00", "%q 不是带时区的时间：请按 2026-01-31T12:00:00.000+08:00 填写", short(s))
 	}
@@ -555,7 +555,7 @@ func (p *reader) crowded(n *node, fields []epcis.Field) bool {
 // word is a word of a vocabulary: bare when it is the standard's, else its URI, its prefix expanded where the document declares it.
 func (p *reader) word(kind epcis.WordKind, s string) string {
 	w := epcis.Word(kind, s)
-	if w != s {
+	if w != s || kind == epcis.Component { // a component of somebody's own stays as it is written, so in JSON
 		return w
 	}
 	if prefix, rest, ok := strings.Cut(s, ":"); ok && !strings.HasPrefix(rest, "//") {

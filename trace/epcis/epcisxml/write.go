@@ -33,6 +33,20 @@ func Append(dst []byte, d *epcis.Document, version string, f epcis.Format) ([]by
 	default:
 		return dst, problem.New(problem.Unsupported, "EPCIS %s cannot be written: ask for 2.0 or 1.2", "无法写出 EPCIS %s：请使用 2.0 或 1.2", version)
 	}
+	if d.Created.IsZero() { // a bare event was read; the document that holds it is as old as what it tells
+		whole := *d
+		for i := range d.Events {
+			for _, t := range [...]time.Time{d.Events[i].Time, d.Events[i].RecordTime} {
+				if t.After(whole.Created) {
+					whole.Created = t
+				}
+			}
+		}
+		if whole.Created.IsZero() {
+			whole.Created = time.Unix(0, 0).UTC()
+		}
+		d = &whole
+	}
 	prefix, root, space := "epcis", "epcis:EPCISDocument", "urn:epcglobal:epcis:xsd:"+n
 	if d.Query != nil {
 		prefix, root, space = "epcisq", "epcisq:EPCISQueryDocument", "urn:epcglobal:epcis-query:xsd:"+n
