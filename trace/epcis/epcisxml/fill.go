@@ -555,7 +555,7 @@ func (p *reader) crowded(n *node, fields []epcis.Field) bool {
 // word is a word of a vocabulary: bare when it is the standard's, else its URI, its prefix expanded where the document declares it.
 func (p *reader) word(kind epcis.WordKind, s string) string {
 	w := epcis.Word(kind, s)
-	if w != s || kind == epcis.Component { // a component of somebody's own stays as it is written, so in JSON
+	if w != s || kind >= epcis.Measurement { // what sensors say in words of somebody else stays as it is written: the hash has it so
 		return w
 	}
 	if prefix, rest, ok := strings.Cut(s, ":"); ok && !strings.HasPrefix(rest, "//") {
