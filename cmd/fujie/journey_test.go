@@ -108,9 +108,15 @@ func (x *terminal) await(t *testing.T, want []*regexp.Regexp, patience <-chan ti
 	}
 }
 
-// TestOperatorJourney follows docs/journeys/operator.md as a reader does: every block of commands in its order, what
+// TestOperatorJourney follows docs/journeys/operator.md.
+func TestOperatorJourney(t *testing.T) { follow(t, "operator", 30) }
+
+// TestTraceJourney follows docs/journeys/trace.md.
+func TestTraceJourney(t *testing.T) { follow(t, "trace", 14) }
+
+// follow goes through a page of docs/journeys as a reader does: every block of commands in its order, what
 // belongs into terminals of its own there, and every line that is said to be seen must be seen. Only the ports differ.
-func TestOperatorJourney(t *testing.T) {
+func follow(t *testing.T, name string, least int) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -123,9 +129,9 @@ func TestOperatorJourney(t *testing.T) {
 		}
 		t.Skip("no curl")
 	}
-	page := blocksOf(t, "../../docs/journeys/operator.md")
-	other := blocksOf(t, "../../docs/journeys/operator.zh-CN.md")
-	if len(page) < 30 {
+	page := blocksOf(t, "../../docs/journeys/"+name+".md")
+	other := blocksOf(t, "../../docs/journeys/"+name+".zh-CN.md")
+	if len(page) < least {
 		t.Fatalf("the page has %d blocks", len(page))
 	}
 	if !slices.EqualFunc(page, other, func(a, b block) bool {
@@ -189,7 +195,7 @@ func TestOperatorJourney(t *testing.T) {
 			})
 		case b.kind == "sh":
 			// What a block sets, the next ones have: to a reader they are one shell.
-			c := command("[ ! -f .shell ] || . ./.shell\n" + moved.Replace(b.text) + "\n{ declare -p | grep -E '^declare -(-|x) (FUJIE_DATA|PARENT|PARENT_KEY|NUMBER|NODE|NODE_KEY|MAKER|PARTNER|WITNESS)=' || true; declare -f; } > .shell")
+			c := command("[ ! -f .shell ] || . ./.shell\n" + moved.Replace(b.text) + "\n{ declare -p | grep -E '^declare -(-|x) (FUJIE_DATA|PARENT|PARENT_KEY|NUMBER|NODE|NODE_KEY|MAKER|PARTNER|WITNESS|NOTICE)=' || true; declare -f; } > .shell")
 			out.Reset()
 			c.Stdout, c.Stderr = &out, &out
 			if err := c.Run(); err != nil {
