@@ -3,6 +3,7 @@
 # make build   leave bin/fujie, one static binary
 # make bench   measure, beside peers and ceilings; reports go to bench/results/
 # make bench-institution   what rules, signatures, logs, codes and a take-over cost
+# make bench-trace         what events, traces and recalls cost
 # make soak    the long campaigns: crashes, random operations, fuzzing
 # make deb     a Debian package of the program and its systemd units, in dist/
 
@@ -24,7 +25,7 @@ BENCH_DEPS = nsd:/usr/sbin/nsd knot:/usr/sbin/knotd
 NFPM      = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 ARCH     ?= $(shell $(GO) env GOARCH)
 
-.PHONY: deb bench-institution build up test test-deps bench bench-deps soak race lint clean cross
+.PHONY: deb bench-trace bench-institution build up test test-deps bench bench-deps soak race lint clean cross
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fujie ./cmd/fujie
@@ -52,6 +53,10 @@ bench-institution:
 	FUJIE_RECORDS=300000 $(GO) test ./trust/ledger -run '^$$' -bench Bulk -benchtime 1x
 	FUJIE_CODES=10000000 $(GO) test ./mint -run '^$$' -bench . -benchtime 1x
 	$(GO) test ./mirror/site -run TestTakeOver -count=3 -v
+
+# The figures of traceability: hashes, capture, queries, traces and recalls, each beside the engine or a PostgreSQL with the same relations.
+bench-trace:
+	FUJIE_EVENTS=10000000 $(GO) test ./bench -run '^$$' -bench 'Hash|Capture|Trace' -benchtime 200x -timeout 4h
 
 race:
 	$(GO) test -race -timeout 30m ./...

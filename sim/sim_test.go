@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/trace/epcis"
 )
 
 func TestChina(t *testing.T) {
@@ -20,7 +22,7 @@ func TestChina(t *testing.T) {
 			t.Errorf("%s: there are no goods called %q", n.name, n.sample)
 		}
 	}
-	want := map[node.Role]int{node.Root: 1, node.National: 7, node.SecondLevel: 5, node.Enterprise: 11, node.Recursive: 2}
+	want := map[node.Role]int{node.Root: 1, node.National: 7, node.SecondLevel: 6, node.Enterprise: 19, node.Recursive: 2}
 	for r, n := range want {
 		if count[r] != n {
 			t.Errorf("%d %s nodes, want %d", count[r], r, n)
@@ -119,6 +121,44 @@ func TestSameContent(t *testing.T) {
 	} {
 		if got := SameContent(c.a, c.b); got != c.want {
 			t.Errorf("SameContent(%v, %v) = %v", c.a, c.b, got)
+		}
+	}
+}
+
+// TestColdChain holds the made events to the rules of EPCIS, and the chain to its own story.
+func TestColdChain(t *testing.T) {
+	c, again := China().ColdChain(), China().ColdChain()
+	named := map[string]bool{}
+	total := 0
+	for _, part := range ColdChainParts {
+		if len(c.Events[part]) == 0 {
+			t.Errorf("%s has no events", part)
+		}
+		for i := range c.Events[part] {
+			e := &c.Events[part][i]
+			total++
+			if f := epcis.Validate(e); len(f) > 0 {
+				t.Errorf("%s, event %d: %v", part, i, f)
+			}
+			if epcis.Hash(e) != epcis.Hash(&again.Events[part][i]) {
+				t.Errorf("%s, event %d differs between two calls", part, i)
+			}
+			for _, name := range e.Names() {
+				named[name] = true
+			}
+		}
+	}
+	for _, name := range slices.Concat([]string{c.Contaminated, c.Container, c.Carton}, c.Siblings, c.SameBox, c.People, c.Others) {
+		if !named[name] {
+			t.Errorf("no event names %s", name)
+		}
+	}
+	if len(c.People) != 10 || len(c.Siblings) != 11 || len(c.SameBox) != 9 || total < 150 {
+		t.Errorf("%d people, %d siblings, %d other cartons, %d events", len(c.People), len(c.Siblings), len(c.SameBox), total)
+	}
+	for _, p := range []string{"food-dairy, title: x, prefix: '88.608.1', part: baker", "food-dairy, title: x, prefix: '88.608.1', part: importer"} {
+		if _, err := ParsePlan([]byte("root: {name: r}\nnational: {prefix: '88', sites: [{name: n}]}\nsecond-level: [{name: s, prefix: '88.608', enterprises: [{name: " + p + "}]}]\n")); err == nil {
+			t.Errorf("a cold chain of %s was taken", p)
 		}
 	}
 }
