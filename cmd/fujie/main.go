@@ -35,6 +35,7 @@ type commands struct {
 	Capture  captureCmd  `cmd:"" help:"${capture}"`
 	Events   eventsCmd   `cmd:"" help:"${events}"`
 	Trace    traceCmd    `cmd:"" help:"${trace}"`
+	Share    shareCmd    `cmd:"" help:"${share}"`
 	Recall   recallCmd   `cmd:"" help:"${recall}"`
 	Codes    codesCmd    `cmd:"" help:"${codes}"`
 	Export   exportCmd   `cmd:"" help:"${export}"`
