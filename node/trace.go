@@ -161,7 +161,9 @@ func (n *Node) openTracing(ctx context.Context) error {
 			return nil // whoever may see nothing finds nothing
 		},
 		All: func(ctx context.Context, who record.Identity) bool { return ours(ctx, who, everyRole...) == nil },
-		Any: func(ctx context.Context, who record.Identity) bool { return ours(ctx, who, everyRole...) == nil || t.shares.Any(who) },
+		Any: func(ctx context.Context, who record.Identity) bool {
+			return ours(ctx, who, everyRole...) == nil || t.shares.Any(who)
+		},
 		See: func(ctx context.Context, who record.Identity, e *epcis.Event) share.Level {
 			if ours(ctx, who, everyRole...) == nil {
 				return share.Contents

@@ -32,7 +32,7 @@ func (d *desk) repository(ctx context.Context, prefix string) (*rest.Client, fun
 		return &rest.Client{URL: base + "/epcis", Do: do}, done, nil
 	}
 	var c *web.Client
-	done := func() {}
+	var done func()
 	if d.Server != "" {
 		var err error
 		if c, err = d.client(); err != nil {
