@@ -73,7 +73,7 @@ func resolveSample(t *testing.T, s *sim.State) {
 
 // TestProcesses runs a country as separate processes, kills one and continues the same country from its folder.
 func TestProcesses(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	opts := sim.Options{Data: t.TempDir(), Processes: true, Program: self(t), Version: "test"}
 	c, err := sim.Start(ctx, small(t, trust.Ed25519), opts)
@@ -124,7 +124,7 @@ func TestProcesses(t *testing.T) {
 func TestAlgorithms(t *testing.T) {
 	for _, alg := range []trust.Algorithm{trust.SM2, trust.P256, trust.RSA} {
 		t.Run(string(alg), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			c, err := sim.Start(ctx, small(t, alg), sim.Options{Data: t.TempDir(), Version: "test"})
 			if err != nil {
@@ -161,7 +161,7 @@ func TestUpInput(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer stop()
 	var out bytes.Buffer
 	done := make(chan error, 1)

@@ -164,7 +164,7 @@ func follow(t *testing.T, name string, least int) {
 		c.Dir, c.Env = dir, env
 		return c
 	}
-	patience := time.NewTimer(3 * time.Minute)
+	patience := time.NewTimer(8 * time.Minute)
 	defer patience.Stop()
 	var last *terminal
 	var out bytes.Buffer

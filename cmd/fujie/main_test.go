@@ -55,7 +55,7 @@ func startNation(t *testing.T) (dir string, s sim.State) {
 		}
 		plan := sim.China()
 		plan.IRP, plan.HTTP = 0, 0
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 		defer cancel()
 		nation.country, nation.err = sim.Start(ctx, plan, sim.Options{Data: nation.dir, Version: "test"})
 	})
