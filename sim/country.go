@@ -344,6 +344,9 @@ func (c *Country) startNode(ctx context.Context, name string) error {
 	n := c.state.Node(name)
 	w := m.where()
 	n.IRP, n.HTTP, n.HTTPS, n.Pin, n.Pid = w.IRP, "http://"+w.HTTP, "https://"+w.HTTP, w.Pin, w.Pid
+	if n.Role != node.Root && n.Role != node.Recursive {
+		n.EPCIS = n.HTTP + "/epcis"
+	}
 	return keepPorts(cfgPath, w)
 }
 

@@ -29,7 +29,8 @@ type NodeState struct {
 	IRP    string    `json:"irp"`
 	HTTP   string    `json:"http"`
 	HTTPS  string    `json:"https"`
-	Pin    string    `json:"pin"` // fingerprint of its server key
+	EPCIS  string    `json:"epcis,omitempty"` // where its events are captured and asked for
+	Pin    string    `json:"pin"`             // fingerprint of its server key
 	Dir    string    `json:"dir"`
 	Title  string    `json:"title,omitempty"`
 	Mirror bool      `json:"mirror,omitempty"`
