@@ -105,3 +105,33 @@ func (a *Accounts) changeGroup(ctx context.Context, by record.Identity, v id.ID,
 	}
 	return p.groups.Change(ctx, by, v, change)
 }
+
+// InGroup reports whether an account, named by its identifier, is in a group of a prefix that is read here; a member is named
+// itself, or by its prefix.
+func (a *Accounts) InGroup(group, name string) bool {
+	for _, p := range a.opened() {
+		v, err := id.ParseHandle(group)
+		if err != nil || !handle.Equal(v.Prefix(), p.prefix) {
+			continue
+		}
+		g, err := p.groups.Get(v)
+		return err == nil && g.has(name)
+	}
+	return false
+}
+
+// RemoveGroup takes a group away on behalf of by. Errors: problem.NotFound; as of CreateGroup.
+func (a *Accounts) RemoveGroup(ctx context.Context, by api.Caller, v id.ID) error {
+	p, err := a.place(ctx, v.Prefix())
+	if err != nil {
+		return err
+	}
+	g, err := p.groups.Get(v)
+	if err != nil {
+		return err
+	}
+	if err := mayGive(by, v.Prefix(), g.Roles); err != nil {
+		return err
+	}
+	return p.groups.Remove(ctx, by.Identity, v)
+}
