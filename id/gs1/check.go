@@ -149,7 +149,7 @@ func (e Elements) check() error {
 			}
 		}
 		for _, needs := range d.requires {
-			if !e.meets(needs) {
+			if !e.meets(needs) && !e.qualifies(f.AI) {
 				return problem.New(problem.BadID, "(%[1]s) %[2]s needs %[3]s with it; add that field", "(%[1]s) %[5]s 须与 %[4]s 一同出现；请补上该字段",
 					f.AI, d.title, alternatives(needs, " or ", " with "), alternatives(needs, " 或 ", " 加 "), TitleZH(f.AI))
 			}
@@ -176,6 +176,16 @@ func (e Elements) meets(needs string) bool {
 			all = all && e.matching(p, "") != ""
 		}
 		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// qualifies says whether a key is there that the field makes finer. The dictionary asks for (01) beside (22), but lists it under (8006) too.
+func (e Elements) qualifies(ai string) bool {
+	for _, f := range e {
+		if d := find(f.AI); d != nil && d.takes([]string{ai}) {
 			return true
 		}
 	}

@@ -59,10 +59,10 @@ func (e *entry) packing() []field {
 	return out
 }
 
-// digitBits is how many bits so many digits need.
+// digitBits is how many bits so many digits need; none at all still have one, as encoders in the field write it.
 func digitBits(n int) int {
 	if n == 0 {
-		return 0
+		return 1
 	}
 	ten := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
 	return ten.Sub(ten, big.NewInt(1)).BitLen()
@@ -126,6 +126,11 @@ func (p *packer) put(v uint64, width int) {
 	}
 }
 
+// segment is the bits as base64url, filled up with zeros.
+func (p *packer) segment() string {
+	return base64.RawURLEncoding.EncodeToString(p.b)[:(p.n+5)/6]
+}
+
 func (p *packer) putDigits(s string) {
 	v, _ := new(big.Int).SetString("0"+s, 10)
 	for i := digitBits(len(s)) - 1; i >= 0; i-- {
@@ -178,7 +183,7 @@ func (p *packer) putValue(ai, value string) {
 
 // Compressed is the link in its short form: host and stem stay, the fields become one segment, and what else is in the query stays there. When several
 // fields could be the key, the key stays readable in front of the segment, so that it remains the key. The error, of kind problem.Unsupported, is for
-// fields that are not allocated.
+// fields that are not allocated, and for stems that look like a key themselves.
 func (l Link) Compressed() (string, error) {
 	rest := slices.Clone(l.Elements)
 	keys := 0
@@ -215,11 +220,12 @@ func (l Link) Compressed() (string, error) {
 		p.putAI(f.AI)
 		p.putValue(f.AI, f.Value)
 	}
-	if p.n%6 != 0 {
-		p.put(0, 6-p.n%6)
+	short := string(l.appendRest(append(dst, p.segment()...), '?'))
+	if back, err := ParseLink(short); err != nil || back.Canonical() != l.Canonical() {
+		return "", problem.New(problem.Unsupported, "the link under %[1]q cannot be compressed so that it reads as itself; choose another stem, or use the uncompressed link",
+			"前缀 %[1]q 下的链接压缩后无法还原；请更换前缀，或使用未压缩的链接", clip(l.stem()))
 	}
-	segment := base64.RawURLEncoding.EncodeToString(p.b)
-	return string(l.appendRest(append(dst, segment[:p.n/6]...), '?')), nil
+	return short, nil
 }
 
 // bestSequence is the code of the sequence that saves most, or 0: it takes the place of the most digits.
@@ -265,13 +271,17 @@ func (u *unpacker) take(width int) uint64 {
 
 func (u *unpacker) takeDigits(n int) string {
 	width := digitBits(n)
-	if n == 0 || width > u.left() {
-		u.bad = u.bad || n > 0
+	if width > u.left() {
+		u.bad = true
 		return ""
 	}
 	v := new(big.Int)
 	for i := width - 1; i >= 0; i-- {
 		v.SetBit(v, i, uint(u.take(1)))
+	}
+	if n == 0 {
+		u.bad = u.bad || v.Sign() != 0
+		return ""
 	}
 	s := v.String()
 	if len(s) > n {
