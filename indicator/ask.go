@@ -32,9 +32,6 @@ var (
 
 // bound is a statement with its named places, :from, written as the engine has them.
 func (p *Projection) bound(q string, params map[string]string) (text string, args []any, err error) {
-	if !statement.MatchString(q) {
-		return "", nil, problem.New(problem.BadValue, "an indicator is one SELECT: it begins with SELECT or WITH", "指标应为一条以 SELECT 或 WITH 开头的查询")
-	}
 	var b strings.Builder
 	places := map[string]int{}
 	bare := strings.Builder{} // the statement without strings and comments, for looking at words
@@ -112,6 +109,9 @@ func (p *Projection) bound(q string, params map[string]string) (text string, arg
 			b.WriteByte(c)
 			bare.WriteByte(c)
 		}
+	}
+	if !statement.MatchString(bare.String()) {
+		return "", nil, problem.New(problem.BadValue, "an indicator is one SELECT: it begins with SELECT or WITH", "指标应为一条以 SELECT 或 WITH 开头的查询")
 	}
 	if w := forbidden.FindString(bare.String()); w != "" {
 		return "", nil, problem.New(problem.Forbidden, "%s has no place in an indicator, which only reads the tables", "指标只能读取表，不能使用 %s", strings.ToUpper(w))

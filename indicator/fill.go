@@ -248,8 +248,8 @@ func (w *writer) change(x *record.Entry) {
 
 func (w *writer) step(x *Step) {
 	ms := float64(x.Took) / float64(time.Millisecond)
-	w.insert("run_steps", "seq, run, no, solution, flow, step, verdict, about, code, who, device, place, at, day, hour, week, took_ms",
-		int64(x.Seq), clean(x.Run), x.No, clean(x.Solution), clean(x.Flow), clean(x.Step), clean(x.Verdict), clean(x.About), clean(x.Code), clean(x.Who), clean(x.Device), clean(x.Place),
+	w.insert("run_steps", "seq, run, no, solution, flow, step, verdict, say, about, code, who, device, place, at, day, hour, week, took_ms",
+		int64(x.Seq), clean(x.Run), x.No, clean(x.Solution), clean(x.Flow), clean(x.Step), clean(x.Verdict), clean(x.Say), clean(x.About), clean(x.Code), clean(x.Who), clean(x.Device), clean(x.Place),
 		utc(x.At), w.day(x.At), w.hour(x.At), w.week(x.At), ms)
 	if x.Run == "" {
 		return // turned away before a run began

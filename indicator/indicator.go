@@ -44,6 +44,7 @@ type Step struct {
 	About    string
 	Code     string // as scanned
 	Verdict  string
+	Say      string // the answer's sentence, in English
 	Who      string
 	Device   string
 	Place    string

@@ -45,8 +45,8 @@ var tables = []table{
 	// A run of a flow: state is open, held, ended or cancelled; seconds is from its start to its last step.
 	{name: "runs", key: "run", columns: "run TEXT NOT NULL, solution TEXT NOT NULL, flow TEXT NOT NULL, about TEXT NOT NULL, state TEXT NOT NULL, verdict TEXT NOT NULL, " + moment("started_time") + ", last_time TEXT NOT NULL, seconds DOUBLE PRECISION NOT NULL, steps INTEGER NOT NULL",
 		indexes: []string{"solution, flow, started_day", "about"}},
-	// One scan. took_ms is how long the answer took.
-	{name: "run_steps", key: "seq", columns: "seq BIGINT NOT NULL, run TEXT NOT NULL, no INTEGER NOT NULL, solution TEXT NOT NULL, flow TEXT NOT NULL, step TEXT NOT NULL, verdict TEXT NOT NULL, about TEXT NOT NULL, code TEXT NOT NULL, who TEXT NOT NULL, device TEXT NOT NULL, place TEXT NOT NULL, " + moment("at") + ", took_ms DOUBLE PRECISION NOT NULL",
+	// One scan; say is what it was answered, in English. took_ms is how long the answer took.
+	{name: "run_steps", key: "seq", columns: "seq BIGINT NOT NULL, run TEXT NOT NULL, no INTEGER NOT NULL, solution TEXT NOT NULL, flow TEXT NOT NULL, step TEXT NOT NULL, verdict TEXT NOT NULL, say TEXT NOT NULL, about TEXT NOT NULL, code TEXT NOT NULL, who TEXT NOT NULL, device TEXT NOT NULL, place TEXT NOT NULL, " + moment("at") + ", took_ms DOUBLE PRECISION NOT NULL",
 		indexes: []string{"run", "solution, flow, day"}},
 	// Events that happened: none that was declared an error, and no declaration.
 	{name: "facts", view: "SELECT seq, event_id, type, action, event_time, day, hour, week, record_time, biz_step, disposition, read_point, biz_location, parent, captured_by FROM events WHERE corrected = 0 AND declares = 0"},
