@@ -9,12 +9,17 @@ package id
 import (
 	"strings"
 
+	"github.com/fujie-id/fujie/id/gs1"
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/id/vaa"
 	"github.com/fujie-id/fujie/problem"
 )
 
 // ID is an identifier. The zero ID is invalid; == tells whether two are the same object.
+//
+// What GS1 numbers has its canonical Digital Link as its name, https://id.gs1.org/01/09521234543213/21/a1, and keeps the case of its letters, which in
+// serial numbers makes a difference. Its Prefix is the name space, https://id.gs1.org, which nobody delegates and which is no prefix of numbers: no node
+// has records under it, whoever resolves such an ID without translating it first hears that there is none, and a rule about prefixes never covers it.
 type ID struct {
 	name  string // canonical
 	slash int    // where the suffix's slash is; len(name) when there is none
@@ -31,12 +36,14 @@ type scheme struct {
 var schemes = []scheme{
 	{"vaa", vaa.IsPrinted, parseVAA},
 	{"hdl", func(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "hdl:") }, func(s string) (ID, error) { return parseHandle(s[4:]) }},
+	{"gs1", isGS1, parseGS1},
 	{"handle", func(string) bool { return true }, parseHandle},
 }
 
 // Parse reads an identifier in any known spelling: 88.118.1001/ENG-42, hdl:88.118.1001/ENG-42,
-// VAA0881181001/ENG-42. A prefix alone (88.118) is an ID too, for which IsPrefix is true. The error is of kind
-// problem.BadID.
+// VAA0881181001/ENG-42. A prefix alone (88.118) is an ID too, for which IsPrefix is true. So is what GS1 numbers, as an
+// element string in brackets, an EPC, or a Digital Link: (01)09521234543213(21)a1, urn:epc:id:sgtin:952123.0454321.a1,
+// https://id.gs1.org/01/09521234543213/21/a1. The error is of kind problem.BadID.
 func Parse(s string) (ID, error) {
 	for _, sc := range schemes {
 		if sc.is(s) {
@@ -78,10 +85,72 @@ func parseVAA(s string) (ID, error) {
 	return parseHandle(p.String() + "/" + suffix)
 }
 
+// gs1Space is the name space of what GS1 numbers; a handle cannot begin so, since its letters are folded.
+const gs1Space = "https://id.gs1.org"
+
+// isGS1 tells the spellings of GS1 apart: (01)…, urn:epc:…, a link on id.gs1.org, and one on another host whose path begins with a key and digits. A
+// link that holds its key further behind is no identifier here: it could be any page.
+func isGS1(s string) bool {
+	switch {
+	case strings.HasPrefix(s, "("), strings.HasPrefix(s, "（"):
+		open := strings.TrimPrefix(strings.TrimPrefix(s, "("), "（")
+		end := strings.IndexAny(open, ")）")
+		return end >= 2 && end <= 4 && gs1.Known(open[:end])
+	}
+	rest := s
+	if i := strings.Index(s, "://"); i > 0 && (strings.EqualFold(s[:i], "https") || strings.EqualFold(s[:i], "http")) {
+		rest = s[i+3:]
+	} else {
+		return false
+	}
+	host, path, ok := strings.Cut(rest, "/")
+	if strings.EqualFold(host, gs1Space[len("https://"):]) {
+		return ok
+	}
+	key, value, ok := strings.Cut(path, "/")
+	return ok && gs1.IsKey(key) && len(value) >= 4 && strings.Trim(value[:4], "0123456789") == ""
+}
+
+func hasFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+func parseGS1(s string) (ID, error) {
+	link, err := gs1Link(s)
+	if err != nil {
+		return ID{}, err
+	}
+	if len(link) > handle.MaxLen {
+		return ID{}, problem.New(problem.BadID, "the identifier has %d bytes, over the limit of %d", "标识有 %d 字节，超过上限 %d", len(link), handle.MaxLen)
+	}
+	return ID{name: link, slash: len(gs1Space)}, nil
+}
+
+// gs1Link is the canonical link of any spelling. Check digits are judged here, since a person typed them or a scanner read them.
+func gs1Link(s string) (string, error) {
+	var l gs1.Link
+	var err error
+	if s[0] == 'h' || s[0] == 'H' {
+		l, err = gs1.ParseLink(s)
+	} else {
+		var e gs1.Elements
+		if e, err = gs1.ParseElements(s); err == nil {
+			l, err = e.Link("")
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	return l.Canonical(), nil
+}
+
+// IsGS1 reports whether v is what GS1 numbers, so that String is a Digital Link on id.gs1.org.
+func (v ID) IsGS1() bool { return strings.HasPrefix(v.name, gs1Space+"/") }
+
 // IsValid reports whether the ID names anything; only the zero ID does not.
 func (v ID) IsValid() bool { return v.name != "" }
 
-// String is the canonical form, with the letters a–z as A–Z.
+// String is the canonical form, with the letters a–z as A–Z but for what GS1 numbers.
 func (v ID) String() string { return v.name }
 
 // Prefix is the part before the slash: 88.118.1001.
@@ -130,6 +199,9 @@ func ParentPrefix(p string) string {
 	if p == nameAuthority || p == "" {
 		return ""
 	}
+	if strings.EqualFold(p, gs1Space) {
+		return nameAuthority
+	}
 	if i := strings.LastIndexByte(p, '.'); i > 0 && p[:i] != "0" {
 		return p[:i]
 	}
@@ -149,7 +221,7 @@ func (v ID) Printed() (string, error) { return vaa.Print(v.Prefix(), v.Suffix())
 // MarshalText is the canonical form; before a handle that looks like another spelling stands hdl:, so that it reads
 // back as itself.
 func (v ID) MarshalText() ([]byte, error) {
-	if vaa.IsPrinted(v.name) || strings.HasPrefix(v.name, "HDL:") {
+	if vaa.IsPrinted(v.name) || strings.HasPrefix(v.name, "HDL:") || !v.IsGS1() && isGS1(v.name) {
 		return []byte("hdl:" + v.name), nil
 	}
 	return []byte(v.name), nil

@@ -179,6 +179,12 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		if v.IsGS1() {
+			if again, err := id.Parse(v.String()); err != nil || again != v || v.Prefix() != "https://id.gs1.org" || v.IsPrefix() || len(v.String()) > handle.MaxLen {
+				t.Fatalf("%q is %q is %q, %v", s, v, again, err)
+			}
+			return
+		}
 		if len(v.String()) > handle.MaxLen || v.String() != handle.Fold(v.String()) {
 			t.Fatalf("%q is %q", s, v)
 		}
@@ -206,6 +212,68 @@ func TestTextRoundTrip(t *testing.T) {
 		var got id.ID
 		if err := got.UnmarshalText(b); err != nil || got != v {
 			t.Errorf("%q goes out as %q and comes back as %v, %v", s, b, got, err)
+		}
+	}
+}
+
+// TestGS1: every spelling of what GS1 numbers is one ID, with the case of its letters, beside handles that look alike.
+func TestGS1(t *testing.T) {
+	const link = "https://id.gs1.org/01/09521234543213/21/aB%2F1"
+	want := id.MustParse(link)
+	for _, s := range []string{
+		"(01)09521234543213(21)aB/1", "（01）09521234543213（21）aB/1", "(21)aB/1(01)09521234543213(17)261231", "http://id.gs1.org/01/9521234543213/21/aB%2f1?17=261231",
+		"HTTPS://ID.GS1.ORG/01/09521234543213/21/aB%2F1", "https://shop.example:8443/01/09521234543213/21/aB%2F1?linkType=all", "https://id.gs1.org/gtin/09521234543213/ser/aB%2F1",
+	} {
+		v, err := id.Parse(s)
+		if err != nil || v != want {
+			t.Errorf("%s is %s, %v", s, v, err)
+		}
+	}
+	if want.String() != link || want.Prefix() != "https://id.gs1.org" || want.Suffix() != "01/09521234543213/21/aB%2F1" || want.IsPrefix() || !want.IsGS1() || want.IsGlobal() {
+		t.Errorf("%s of %s and %s", want, want.Prefix(), want.Suffix())
+	}
+	if want == id.MustParse("(01)09521234543213(21)AB/1") {
+		t.Error("the case of a serial number is lost")
+	}
+	if p, ok := want.Delegated(); ok {
+		t.Error("it is about the prefix", p)
+	}
+	if p := id.ParentPrefix(want.Prefix()); p != "0.NA" {
+		t.Error("its prefix is delegated by", p)
+	}
+	if _, err := want.Printed(); !problem.Is(err, problem.BadID) {
+		t.Error(err)
+	}
+	text, err := want.MarshalText()
+	var back id.ID
+	if err != nil || string(text) != link || back.UnmarshalText(text) != nil || back != want {
+		t.Error(string(text), err, back)
+	}
+	for s, says := range map[string]string{
+		"(01)09521234543214": "the check digit is 4 where 3 belongs", "(10)A": "needs (01)", "(99)A": "holds no key", "https://id.gs1.org/88.118.1001/ENG-42": "holds no GS1 key",
+		"https://id.gs1.org/": "holds no GS1 key", "https://a/01/09521234543214": "the check digit", "(8004)9521" + strings.Repeat("%", 27): "may have 30",
+	} {
+		if v, err := id.Parse(s); !problem.Is(err, problem.BadID) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, %v, want %s", s, v, err, says)
+		}
+	}
+	for _, s := range []string{ // handles, as ever
+		"https://fujie.example/88.118.1001/ENG-42", "https://a/01x/09521234543213", "https://a/01/x", "https://a/21/09521234543213", "(89)x/y", "()/y", "(01/y", "01/09521234543213", "ftp://a/01/09521234543213",
+	} {
+		v, err := id.Parse(s)
+		if err != nil || v.IsGS1() || v.String() != handle.Fold(s) {
+			t.Errorf("%s: %v, %v", s, v, err)
+		}
+	}
+	for _, s := range []string{"(01)x/y", link, "HTTPS://A/01/09521234543213"} { // handles that look like GS1's, from the wire
+		v, err := id.ParseHandle(s)
+		if err != nil || v.IsGS1() {
+			t.Fatal(v, err)
+		}
+		text, err := v.MarshalText()
+		var back id.ID
+		if err != nil || back.UnmarshalText(text) != nil || back != v {
+			t.Errorf("%s is written %s, which reads as %s", v, text, back)
 		}
 	}
 }
