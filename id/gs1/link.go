@@ -118,8 +118,9 @@ func (r Reading) pathElements(segments []string) (Elements, error) {
 				qualifiers = append(qualifiers, ai)
 			}
 			if key := find(e[0].AI); ai == "" || !key.takes(qualifiers) {
-				return nil, problem.New(problem.BadID, "%[1]q cannot follow (%[2]s) in the path of a Digital Link; what can is %[3]s, in that order; put other fields in the query",
-					"%[1]q 不能跟在 Digital Link 路径中的 (%[2]s) 之后；可以依次跟的是 %[3]s；其他字段请放到查询部分", clip(segments[i]), e[0].AI, allowed(key))
+				return nil, problem.New(problem.BadID, "%[1]q cannot follow (%[2]s) in the path of a Digital Link; %[3]s; put other fields in the query",
+					"%[1]q 不能跟在 Digital Link 路径中的 (%[2]s) 之后；%[4]s；其他字段请放到查询部分", clip(segments[i]), e[0].AI,
+					key.allowed("nothing can", "what can, in that order, is "), key.allowed("其后不能跟任何字段", "可以依次跟的是 "))
 			}
 		}
 		value := r.pad(ai, unescapeURI(segments[i+1], false))
@@ -131,12 +132,12 @@ func (r Reading) pathElements(segments []string) (Elements, error) {
 	return e, nil
 }
 
-// allowed names what may follow a key.
-func allowed(key *entry) string {
-	if key.qualifiers == "" {
-		return "nothing (无)"
+// allowed says what may follow a key, in the words of a language.
+func (e *entry) allowed(nothing, these string) string {
+	if e.qualifiers == "" {
+		return nothing
 	}
-	return "(" + strings.NewReplacer(",", ")(", "|", ") | (").Replace(key.qualifiers) + ")"
+	return these + "(" + strings.NewReplacer(",", ")(", "|", ") | (").Replace(e.qualifiers) + ")"
 }
 
 // pad puts the zeros in front of a GTIN that may be written without them.
