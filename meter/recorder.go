@@ -23,8 +23,9 @@ type Recorder struct {
 	prefixes atomic.Pointer[map[string]uint32]
 	current  atomic.Uint32 // which of the tables of sources is in use
 
-	mu    sync.Mutex // of SetPrefixes and take
+	mu    sync.Mutex // of SetPrefixes, take and Total
 	names []string   // by number; 0 are those under no known prefix
+	life  total      // what was taken so far
 }
 
 // shard is the part of the counts that one processor writes, mostly.
@@ -388,7 +389,74 @@ func (r *Recorder) take() taken {
 		out.Others += old.others.Swap(0)
 	}
 	r.current.Store(1 - now)
+	r.life.resolve.merge(out.Resolve)
+	r.life.register.merge(out.Register)
+	for name, a := range out.Prefixes {
+		if a.Requests > 0 {
+			r.life.of(name).add(a.Requests, a.Successes)
+		}
+	}
 	return out
+}
+
+// total is what was counted since the start.
+type total struct {
+	resolve, register Latencies
+	prefixes          map[string]*share
+}
+
+type share struct{ requests, successes uint64 }
+
+func (s *share) add(requests, successes uint64) {
+	s.requests += requests
+	s.successes += successes
+}
+
+func (t *total) of(prefix string) *share {
+	if t.prefixes == nil {
+		t.prefixes = map[string]*share{}
+	}
+	if t.prefixes[prefix] == nil {
+		t.prefixes[prefix] = &share{}
+	}
+	return t.prefixes[prefix]
+}
+
+// see adds what was counted and not taken yet.
+func (l *latencies) see(into *Latencies) {
+	got := Latencies{Count: l.count.Load(), OK: l.ok.Load(), Sum: l.sum.Load(), Buckets: make([]uint64, buckets)}
+	for i := range l.buckets {
+		got.Buckets[i] = l.buckets[i].Load()
+	}
+	into.merge(got)
+}
+
+// total is everything since the start, and takes nothing away: the figures only rise.
+func (r *Recorder) total() total {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var t total
+	t.resolve.merge(r.life.resolve)
+	t.register.merge(r.life.register)
+	for name, s := range r.life.prefixes {
+		t.of(name).add(s.requests, s.successes)
+	}
+	for i := range r.shards {
+		r.shards[i].resolve.see(&t.resolve)
+		r.shards[i].register.see(&t.register)
+		for k, pg := range *r.shards[i].pages.Load() {
+			for j := range pg {
+				if n := pg[j].requests.Load(); n > 0 {
+					name := ""
+					if at := k*pageSize + j; at < len(r.names) {
+						name = r.names[at]
+					}
+					t.of(name).add(n, pg[j].successes.Load())
+				}
+			}
+		}
+	}
+	return t
 }
 
 // topSources are the n busiest, busiest first; what is left over is the count of the others.

@@ -188,6 +188,9 @@ func (n *Node) openRecursor(h *Hints) (err error) {
 		Ask: n.client, Hints: h.Sites, Anchors: h.Anchors, Now: n.now,
 		CacheBytes: int64(n.cfg.CacheMB) << 20, AllowPrivate: n.cfg.AllowPrivate,
 	}
+	if n.spans != nil {
+		c.Ask = asking{n.client, n.spans}
+	}
 	if n.registry != nil {
 		c.Local = n.registry
 	}

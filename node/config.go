@@ -103,8 +103,21 @@ type Config struct {
 	RateBytes int `yaml:"rate-bytes"`
 	// Sockets is how many UDP sockets share the port, one a core. Default: the number of cores, at most 8.
 	Sockets int `yaml:"sockets"`
+	// Metrics is an address for Prometheus (/metrics) and for whoever watches the process (/livez, /readyz). Danger: it tells who asks how much, without
+	// authentication; loopback or an operator's network. Default: off.
+	Metrics string `yaml:"metrics"`
+	// Traces sends traces of questions, through all the nodes that they pass, to a collector. Default: none.
+	Traces *Traces `yaml:"traces"`
 	// Debug is an address for profiles and counters (net/http/pprof). Danger: no authentication; loopback only. Default: off.
 	Debug string `yaml:"debug"`
+}
+
+// Traces is where traces go (OpenTelemetry, OTLP over HTTP).
+type Traces struct {
+	// OTLP is the collector's address, http://127.0.0.1:4318.
+	OTLP string `yaml:"otlp"`
+	// Ratio is which part of the questions that begin here are traced, 0 to 1; those that come with a trace are always. Default: 1.
+	Ratio float64 `yaml:"ratio"`
 }
 
 // Listen is where a node listens. An address with port 0 takes any free port; an empty one turns that way in off.

@@ -58,6 +58,7 @@ type Node struct {
 	accessLog *ledger.Log
 	changeLog *ledger.Log // nil where there is no ledger
 	witness   *ledger.Cosigner
+	spans     *spans // nil: no traces are sent
 	keys      keyring
 
 	irpAddr, tlsAddr, httpAddr netip.AddrPort
@@ -120,6 +121,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.client = &irp.Client{Iterative: true, Now: n.now}
 	n.closes = append(n.closes, func() error { n.client.Close(); return nil })
+	if err := n.openSpans(ctx); err != nil {
+		return err
+	}
 	return roles[n.cfg.Role](ctx, n)
 }
 
@@ -299,6 +303,9 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 		n.web.Bearer = n.in.accounts.Bearer
 	}
 	n.web.Routes = n.routes()
+	if n.spans != nil {
+		n.web.Around = n.spans.around
+	}
 	n.resolver = d.resolver
 	for _, c := range udp {
 		n.goes("IRP over UDP", func(ctx context.Context) error { return n.irp.ServeUDP(ctx, c) })
@@ -314,6 +321,7 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 		n.goes("HTTP", func(ctx context.Context) error { return n.web.Serve(ctx, httpl) })
 	}
 	n.debug()
+	n.metrics()
 	return nil
 }
 

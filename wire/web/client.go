@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/fujie-id/fujie/id"
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/trust"
@@ -171,6 +173,8 @@ func (c *Client) send(ctx context.Context, method, path string, head http.Header
 	if c.Purpose != "" && r.Header.Get(headPurpose) == "" {
 		r.Header.Set(headPurpose, url.PathEscape(c.Purpose))
 	}
+	// The trace that the question belongs to, if it belongs to one, goes on at the other node.
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	if c.signs() {
 		if err := httpsig.Sign(r, c.Key, c.User, httpsig.Options{Now: c.Now}); err != nil {
 			return nil, err

@@ -72,6 +72,9 @@ type Server struct {
 	// theirs. It is asked before everything else, except for /api/handles/.
 	Routes func(path string) http.Handler
 
+	// Around is put around all answers, when it is given: a trace of each.
+	Around func(http.Handler) http.Handler
+
 	// Answered hears of every answer to a resolution: what was asked, as it was spelled (not to be kept), from where, how
 	// long it took here, and whether it was answered: an absence is an answer, a failure is not. It must be quick and
 	// safe for concurrent use. Nil: nobody counts.
@@ -248,6 +251,9 @@ func (s *Server) forBrowsers() (tls.Certificate, bool) {
 // Handler is the server without its listeners, for those that bring their own.
 func (s *Server) Handler() http.Handler {
 	s.start()
+	if s.Around != nil {
+		return s.Around(http.HandlerFunc(s.serve))
+	}
 	return http.HandlerFunc(s.serve)
 }
 
