@@ -211,3 +211,12 @@ func inFont(s string) string {
 		return r
 	}, printable(s))
 }
+
+// Font is the TrueType font of the reports, with Latin, Greek, Cyrillic and the Chinese of GBK, for other rooms that print. It is shared: do not change it.
+func Font() ([]byte, error) {
+	ttf, err := openFont()
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "the font cannot be read", "无法读取字体")
+	}
+	return ttf, nil
+}
