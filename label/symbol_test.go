@@ -73,17 +73,8 @@ func scan(k Kind, im image.Image) (string, error) {
 	}
 	text := res.GetText()
 	if k == DataMatrix {
-		// The reader gives bytes, and ECI 26 as the character that its codeword would be.
-		text = strings.TrimPrefix(text, "\x1a")
-		if !isASCII(text) {
-			var b []byte
-			for _, c := range text {
-				b = append(b, byte(c))
-			}
-			if strings.IndexFunc(text, func(r rune) bool { return r > 255 }) < 0 {
-				text = string(b)
-			}
-		}
+		// The reader does not know ECI 26, and takes some bytes for Latin-1: its codewords are right, its text is not.
+		return readDataMatrix(res.GetRawBytes())
 	}
 	if k == GS1DataMatrix {
 		text = "]d2" + strings.TrimPrefix(text, "\x1d")
@@ -91,8 +82,72 @@ func scan(k Kind, im image.Image) (string, error) {
 	return text, nil
 }
 
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r > 127 }) < 0
+// readDataMatrix reads codewords as ISO/IEC 16022, 5.2 has them.
+func readDataMatrix(w []byte) (string, error) {
+	var out []byte
+	at := func(i int) byte { // base 256 without its scrambling
+		return w[i] - byte(149*(i+1)%255+1)
+	}
+	upper := byte(0)
+	for i := 0; i < len(w); i++ {
+		switch c := w[i]; {
+		case c == 129:
+			return string(out), nil
+		case c <= 128:
+			out, upper = append(out, c-1+upper), 0
+		case c < 230:
+			out = append(out, '0'+(c-130)/10, '0'+(c-130)%10)
+		case c == 235:
+			upper = 128
+		case c == 241:
+			if i++; w[i] != 27 {
+				return "", fmt.Errorf("ECI codeword %d", w[i])
+			}
+		case c == 231:
+			i++
+			n := int(at(i))
+			if n > 249 {
+				i++
+				n = (n-249)*250 + int(at(i))
+			}
+			for range n {
+				i++
+				out = append(out, at(i))
+			}
+		case c == 230 || c == 239:
+			basic := " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			if c == 239 {
+				basic = strings.ToLower(basic)
+			}
+			set := -1
+			for i++; w[i] != 254; i += 2 {
+				v := int(w[i])*256 + int(w[i+1]) - 1
+				for _, x := range [...]int{v / 1600, v / 40 % 40, v % 40} {
+					switch {
+					case set < 0 && x < 3:
+						set = x
+						continue
+					case set < 0:
+						out = append(out, basic[x-3])
+					case set == 0:
+						out = append(out, byte(x))
+					case set == 1:
+						out = append(out, "!\"#$%&'()*+,-./:;<=>?@[\\]^_"[x])
+					case c == 230:
+						out = append(out, byte(96+x))
+					case x == 0 || x > 26:
+						out = append(out, byte(96+x))
+					default:
+						out = append(out, byte(64+x))
+					}
+					set = -1
+				}
+			}
+		default:
+			return "", fmt.Errorf("codeword %d at %d", c, i)
+		}
+	}
+	return string(out), nil
 }
 
 // scanned is what a reader gives of the data.
