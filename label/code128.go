@@ -86,7 +86,7 @@ func code128Words(text []byte, fnc1 []bool) ([]int, error) {
 		}
 		for set := range 3 {
 			cost[i][set], how[i][set] = stay[set], set
-			for to := range 3 {
+			for _, to := range [...]int{setB, setC, setA} {
 				if to != set && stay[to]+1 < cost[i][set] {
 					cost[i][set], how[i][set] = stay[to]+1, to
 				}

@@ -80,7 +80,7 @@ func scanPDF417(im image.Image) (string, error) {
 		}
 	}
 	first := 0
-	for dark(box.Min.X+first, box.Min.Y) {
+	for dark(box.Min.X+first, (box.Min.Y+box.Max.Y)/2) {
 		first++
 	}
 	module := float64(first) / 8 // the start pattern begins with eight

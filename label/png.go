@@ -99,6 +99,7 @@ func (m *mark) paint(out draw.Image, dpi int) error {
 		b := out.Bounds()
 		v := vector.NewRasterizer(b.Dx(), b.Dy())
 		x0, y0, x1, y1 := m.x*k, m.y*k, (m.x+m.w)*k, (m.y+m.h)*k
+		x0, y0, x1, y1 = x0-float64(b.Min.X), y0-float64(b.Min.Y), x1-float64(b.Min.X), y1-float64(b.Min.Y)
 		v.MoveTo(float32(x0+dx), float32(y0+dy))
 		v.LineTo(float32(x1+dx), float32(y1+dy))
 		v.LineTo(float32(x1-dx), float32(y1-dy))
@@ -117,14 +118,14 @@ func (m *mark) paint(out draw.Image, dpi int) error {
 	case Barcode:
 		s := m.symbol
 		exact := m.module * float64(dpi) / 25.4
-		module := max(1, int(exact+0.02))
+		module := wholeDots(exact)
 		row := module * s.RowHeight
 		if s.RowHeight == 0 {
 			row = max(1, px(m.h))
 		}
 		x0 := px(m.x) + (px(m.x+m.w)-px(m.x)-module*s.Width)/2
 		y0 := px(m.y) + (px(m.y+m.h)-px(m.y)-row*s.Height)/2
-		if b := out.Bounds(); exact < 0.95 || x0 < 0 || y0 < 0 || x0+module*s.Width > b.Dx() || y0+row*s.Height > b.Dy() {
+		if b := out.Bounds(); exact < 0.95 || !image.Rect(x0, y0, x0+module*s.Width, y0+row*s.Height).In(b) {
 			return problem.New(problem.BadValue, "at %d dots per inch a module of %.3f mm is less than a dot, or does not come out whole: choose more dots per inch, or a larger module", "在 %d 点每英寸下 %.3f 毫米的模块不足一点或不成整点：请提高分辨率或放大模块", dpi, m.module)
 		}
 		for b := range s.Boxes() {
@@ -133,6 +134,9 @@ func (m *mark) paint(out draw.Image, dpi int) error {
 	}
 	return nil
 }
+
+// wholeDots is a module in whole dots: as many as go in it, or one more when that is at most a fortieth too much, which the quiet zone bears.
+func wholeDots(exact float64) int { return max(1, int(exact*1.025+0.001)) }
 
 func boolTo(b bool, v float64) float64 {
 	if b {

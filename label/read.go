@@ -124,7 +124,9 @@ type aliases struct{ line int }
 func (a *aliases) Visit(n ast.Node) ast.Visitor {
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		a.line = n.GetToken().Position.Line
+		if a.line == 0 {
+			a.line = n.GetToken().Position.Line
+		}
 		return nil
 	}
 	return a

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"image"
-	"image/color"
 	"image/draw"
 	"io"
 	"math"
@@ -42,10 +41,11 @@ func (p *Press) WriteZPL(ctx context.Context, w io.Writer, r Run) error {
 		return problem.New(problem.BadValue, "%d copies are not between 1 and 1000", "份数 %d 不在 1 与 1000 之间", c)
 	}
 	b := bufio.NewWriter(w)
+	kept := map[string]string{}
 	err := p.each(ctx, &r, func(_ int, f Fields, d *Drawing) error {
 		fmt.Fprintf(b, "^XA\n^CI28\n^PW%d\n^LL%d\n^LH0,0\n", dots(d.Width, dpi), dots(d.Height, dpi))
 		for i := range d.marks {
-			if err := d.marks[i].zpl(b, d, dpi, r.ZPL); err != nil {
+			if err := d.marks[i].zpl(b, d, dpi, r.ZPL, kept); err != nil {
 				return err
 			}
 		}
@@ -102,7 +102,7 @@ func fieldData(s string) string {
 	return b.String()
 }
 
-func (m *mark) zpl(b *bufio.Writer, d *Drawing, dpi int, z ZPL) error {
+func (m *mark) zpl(b *bufio.Writer, d *Drawing, dpi int, z ZPL, kept map[string]string) error {
 	px := func(mm float64) int { return int(math.Round(mm * float64(dpi) / 25.4)) }
 	x, y := px(m.x), px(m.y)
 	switch m.kind {
@@ -132,7 +132,7 @@ func (m *mark) zpl(b *bufio.Writer, d *Drawing, dpi int, z ZPL) error {
 		case z.Font != "" && !z.Pictures:
 			fmt.Fprintf(b, "^FT%d,%d^A@N,%d,%d,%s", x, y, size, size, z.Font)
 		default:
-			return m.raster(b, d, dpi)
+			return m.raster(b, d, dpi, kept)
 		}
 		text := m.text
 		if m.align != "" && m.align != "left" {
@@ -141,11 +141,11 @@ func (m *mark) zpl(b *bufio.Writer, d *Drawing, dpi int, z ZPL) error {
 		}
 		fmt.Fprintf(b, "^FH\\^FD%s^FS\n", fieldData(text))
 	case Picture:
-		return m.raster(b, d, dpi)
+		return m.raster(b, d, dpi, kept)
 	case Barcode:
 		s := m.symbol
 		exact := m.module * float64(dpi) / 25.4
-		module := max(1, int(exact+0.02))
+		module := wholeDots(exact)
 		if exact < 0.95 {
 			return problem.New(problem.BadValue, "at %d dots per inch a module of %.3f mm is less than a dot: choose a larger module, or a finer printer", "在 %d 点每英寸下 %.3f 毫米的模块不足一点：请放大模块或换用更高分辨率的打印机", dpi, m.module)
 		}
@@ -183,7 +183,7 @@ func (m *mark) zpl(b *bufio.Writer, d *Drawing, dpi int, z ZPL) error {
 				return nil
 			}
 		}
-		return m.raster(b, d, dpi)
+		return m.raster(b, d, dpi, kept)
 	}
 	return nil
 }
@@ -227,14 +227,36 @@ func (s *Symbol) bcData() (string, bool) {
 	return b.String(), true
 }
 
-// raster sends the mark as a picture of its dots.
-func (m *mark) raster(b *bufio.Writer, d *Drawing, dpi int) error {
+// raster sends the mark as a picture of its dots; kept are those of labels before.
+func (m *mark) raster(b *bufio.Writer, d *Drawing, dpi int, kept map[string]string) error {
+	if m.kind == Barcode {
+		return m.dotted(b, d, dpi)
+	}
+	// Names and logos are the same on label after label.
+	key := fmt.Sprint(m.id, m.x, m.y, m.size, m.bold, m.text)
+	if kept[key] == "" {
+		var one strings.Builder
+		w := bufio.NewWriter(&one)
+		if err := m.dotted(w, d, dpi); err != nil {
+			return err
+		}
+		w.Flush()
+		if len(kept) >= 256 {
+			clear(kept)
+		}
+		kept[key] = one.String()
+	}
+	b.WriteString(kept[key])
+	return nil
+}
+
+func (m *mark) dotted(b *bufio.Writer, d *Drawing, dpi int) error {
 	if err := checkDPI(dpi, d); err != nil {
 		return err
 	}
 	all := image.Rect(0, 0, dots(d.Width, dpi), dots(d.Height, dpi))
 	k := float64(dpi) / 25.4
-	box := image.Rect(int(m.x*k)-2, int(m.y*k)-2, int((m.x+m.w)*k)+3, int((m.y+m.h)*k)+3)
+	box := image.Rect(int(m.x*k)-8, int(m.y*k)-8, int((m.x+m.w)*k)+9, int((m.y+m.h)*k)+9)
 	if m.kind == Text {
 		box = image.Rect(int(m.x*k)-2, int((m.y-m.size)*k)-2, int((m.x+m.w)*k)+3, int((m.y+m.size*0.3)*k)+2)
 	}
@@ -242,8 +264,7 @@ func (m *mark) raster(b *bufio.Writer, d *Drawing, dpi int) error {
 	if box.Empty() {
 		return nil
 	}
-	// Only the part that the mark is in is drawn: its dots are moved by the box's corner.
-	canvas := image.NewGray(all)
+	canvas := image.NewGray(box)
 	draw.Draw(canvas, box, image.White, image.Point{}, draw.Src)
 	if err := m.paint(canvas, dpi); err != nil {
 		return err
@@ -253,7 +274,7 @@ func (m *mark) raster(b *bufio.Writer, d *Drawing, dpi int) error {
 	for y := range rows {
 		rows[y] = make([]byte, per)
 		for x := range box.Dx() {
-			if canvas.At(box.Min.X+x, box.Min.Y+y).(color.Gray).Y < 128 {
+			if canvas.Pix[y*canvas.Stride+x] < 128 {
 				rows[y][x/8] |= 0x80 >> (x % 8)
 			}
 		}
