@@ -1,0 +1,344 @@
+package flow
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
+	"github.com/fujie-id/fujie/store"
+	"github.com/fujie-id/fujie/store/table"
+	"github.com/fujie-id/fujie/trace/epcis"
+)
+
+// Found is what is known of an identifier.
+type Found struct {
+	ID       string
+	Found    bool
+	Here     bool // of this enterprise
+	Owner    string
+	Template string // its identifier, with or without the version; empty without one
+	Trust    string // secure, unsigned, unchecked, bogus
+	Values   map[string]string
+}
+
+// Config is what an engine needs of the node.
+type Config struct {
+	Store  store.Store
+	Prefix string
+	// Programs are the flows that are installed now.
+	Programs func() []*Program
+	// Resolve looks an identifier up as who may see it. An absent one is no error; problem.BadID is a code that is no identifier; any other error: it cannot be asked now.
+	Resolve func(ctx context.Context, who api.Caller, code string) (Found, error)
+	// Events are the newest events of this enterprise that name a thing, the newest first; step may be empty.
+	Events func(ctx context.Context, thing, step string, last int) ([]*epcis.Event, error)
+	// Write does record writes in their order and answers each. It may be given one that it did before: that is done too. problem.Conflict: the condition of
+	// a change does not hold, or something else is registered there.
+	Write func(ctx context.Context, by record.Identity, writes []RecordWrite) []error
+	// Capture keeps events, each once however often it is given them.
+	Capture func(ctx context.Context, by record.Identity, events []epcis.Event) error
+	// Take takes codes of a code rule: whole identifiers.
+	Take func(ctx context.Context, by record.Identity, rule string, count int, class string, at time.Time) ([]string, error)
+	// May reports whether somebody has a role of a solution.
+	May func(ctx context.Context, who api.Caller, solution, role string) bool
+	Now func() time.Time
+	// Rand makes the names of runs. crypto/rand when nil.
+	Rand io.Reader
+	Log  *slog.Logger
+}
+
+// Limits.
+const (
+	maxBatch  = 1000 // scans of one batch
+	maxAuto   = 20   // steps that do themselves, one behind the other
+	maxValue  = 4000 // bytes of a field's value
+	maxList   = 5000 // elements of a variable's list
+	maxCode   = 2048
+	groupSize = 500 // scans in one write
+	skew      = 5 * time.Minute
+	maxRun    = 512 << 10 // bytes of a run
+)
+
+// Engine runs flows. It is safe for concurrent use; Go must run beside it.
+type Engine struct {
+	cfg     Config
+	locks   [512]sync.Mutex // by thing and run
+	commits chan *unit
+
+	last struct {
+		sync.Mutex
+		journal, inbox, outbox uint64
+		known                  bool
+	}
+
+	out struct {
+		sync.Mutex
+		queue []*act         // in order
+		keys  map[string]int // how many in queue touch a thing
+		wake  chan struct{}
+	}
+	perform sync.Mutex // one performer at a time
+
+	news struct {
+		sync.Mutex
+		ch chan struct{} // closed when there is something new in the journal or an inbox
+	}
+}
+
+// New opens an engine with what is under way. Go does its effects.
+func New(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, check := range []func() error{runs.Check, journal.Check, tasks.Check, inbox.Check, outbox.Check} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize)}
+	e.out.keys = map[string]int{}
+	e.out.wake = make(chan struct{}, 1)
+	e.news.ch = make(chan struct{})
+	if err := outbox.Range(ctx, cfg.Store, store.Span{}, func(a act) error {
+		e.enqueue(&a)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Go does effects, timers and commits until ctx is done.
+func (e *Engine) Go(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { e.performer(ctx) })
+	wg.Go(func() { e.clock(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case u := <-e.commits:
+			e.group(ctx, u)
+		}
+	}
+}
+
+// lock takes the locks of things and runs, in one order, and gives back how to let go.
+func (e *Engine) lock(keys ...string) func() {
+	var at []int
+	for _, k := range keys {
+		if k == "" {
+			continue
+		}
+		h := fnv.New32a()
+		io.WriteString(h, k)
+		at = append(at, int(h.Sum32()%uint32(len(e.locks))))
+	}
+	slices.Sort(at)
+	at = slices.Compact(at)
+	for _, i := range at {
+		e.locks[i].Lock()
+	}
+	return func() {
+		for _, i := range at {
+			e.locks[i].Unlock()
+		}
+	}
+}
+
+// unit is what one scan writes: all of it or nothing.
+type unit struct {
+	old   table.Row[Run]
+	run   *Run // nil: no run
+	entry *Entry
+	tasks []Task
+	was   []table.Row[Task] // of tasks that there are
+	mails []Mail
+	acts  []*act
+	done  chan error
+}
+
+// commit writes a unit, together with those of others that wait, and returns when it is durable.
+func (e *Engine) commit(ctx context.Context, u *unit) error {
+	u.done = make(chan error, 1)
+	select {
+	case e.commits <- u:
+	case <-ctx.Done():
+		return problem.Wrap(ctx.Err(), problem.Canceled, "the scan was given up", "扫描已放弃")
+	}
+	return <-u.done
+}
+
+// group commits first and whatever else waits, in one batch.
+func (e *Engine) group(ctx context.Context, first *unit) {
+	units := []*unit{first}
+	for more := true; more && len(units) < groupSize; {
+		select {
+		case u := <-e.commits:
+			units = append(units, u)
+		default:
+			more = false
+		}
+	}
+	err := e.write(ctx, units)
+	if err != nil && len(units) > 1 {
+		// One of them may be at fault: each alone.
+		for _, u := range units {
+			u.done <- e.write(ctx, []*unit{u})
+		}
+		return
+	}
+	for _, u := range units {
+		u.done <- err
+	}
+}
+
+func (e *Engine) write(ctx context.Context, units []*unit) error {
+	e.last.Lock()
+	defer e.last.Unlock()
+	if !e.last.known {
+		if err := e.numbers(ctx); err != nil {
+			return err
+		}
+	}
+	j, m, o := e.last.journal, e.last.inbox, e.last.outbox
+	var b store.Batch
+	for _, u := range units {
+		if u.run != nil {
+			if err := runs.Set(&b, u.old, *u.run); err != nil {
+				return err
+			}
+		}
+		if u.entry != nil {
+			j++
+			u.entry.Seq = j
+			if err := journal.Set(&b, table.Row[Entry]{}, *u.entry); err != nil {
+				return err
+			}
+		}
+		for i := range u.tasks {
+			var was table.Row[Task]
+			if i < len(u.was) {
+				was = u.was[i]
+			}
+			if err := tasks.Set(&b, was, u.tasks[i]); err != nil {
+				return err
+			}
+		}
+		for i := range u.mails {
+			m++
+			u.mails[i].Seq = m
+			if err := inbox.Set(&b, table.Row[Mail]{}, u.mails[i]); err != nil {
+				return err
+			}
+		}
+		for _, a := range u.acts {
+			o++
+			a.Seq = o
+			if err := outbox.Set(&b, table.Row[act]{}, *a); err != nil {
+				return err
+			}
+		}
+	}
+	b.Put(metaKey, append(append(big(j), big(m)...), big(o)...))
+	if _, err := e.cfg.Store.Apply(context.WithoutCancel(ctx), &b); err != nil {
+		// It may have been written all the same: what the numbers are is looked up before the next.
+		e.last.known = false
+		if errors.Is(err, store.ErrConflict) {
+			return problem.Wrap(err, problem.Conflict, "somebody else moved this work on at the same moment: look at it, and scan again if it is still to be done", "他人同时推进了这项工作：请查看后按需重新扫描")
+		}
+		return err
+	}
+	e.last.journal, e.last.inbox, e.last.outbox = j, m, o
+	for _, u := range units {
+		for _, a := range u.acts {
+			e.enqueue(a)
+		}
+	}
+	e.announce()
+	select {
+	case e.out.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// metaKey has the newest numbers of journal, inbox and outbox, eight bytes each, written with the rows that they are of.
+var metaKey = []byte("~flow\x00last")
+
+// numbers finds the newest of each; what an uncertain write left in the outbox is taken up.
+func (e *Engine) numbers(ctx context.Context) error {
+	raw, err := e.cfg.Store.Get(ctx, metaKey)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	var j, m, o uint64
+	if len(raw) == 24 {
+		j, m, o = binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:]), binary.BigEndian.Uint64(raw[16:])
+	}
+	have := map[uint64]bool{}
+	e.out.Lock()
+	for _, a := range e.out.queue {
+		have[a.Seq] = true
+	}
+	e.out.Unlock()
+	if err := outbox.Range(ctx, e.cfg.Store, store.Span{}, func(a act) error {
+		if !have[a.Seq] && a.Seq > e.last.outbox {
+			e.enqueue(&a)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	e.last.journal, e.last.inbox, e.last.outbox, e.last.known = j, m, o, true
+	return nil
+}
+
+// announce wakes those who wait for news.
+func (e *Engine) announce() {
+	e.news.Lock()
+	close(e.news.ch)
+	e.news.ch = make(chan struct{})
+	e.news.Unlock()
+}
+
+func (e *Engine) waiting() <-chan struct{} {
+	e.news.Lock()
+	defer e.news.Unlock()
+	return e.news.ch
+}
+
+func (e *Engine) name() (string, error) {
+	b := make([]byte, 10)
+	if _, err := io.ReadFull(e.cfg.Rand, b); err != nil {
+		return "", problem.Wrap(err, problem.Internal, "there is no randomness to make a name from", "没有可用的随机数")
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// program finds an installed flow.
+func (e *Engine) program(name string) *Program {
+	for _, p := range e.cfg.Programs() {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,638 @@
+package flow
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Solution is what a flow is compiled against: the names that it may use.
+type Solution struct {
+	Name       string
+	Title      Text
+	Version    string
+	Uses       map[string]any    // constants, beside the flow's own
+	Parties    map[string]string // prefixes of the other enterprises, by party
+	PartyNames []string
+	Roles      []string
+	Systems    []string
+	Templates  []string // short names: part
+	Rules      []string // code rules
+	Tables     map[string]*Table
+}
+
+// Program is a flow ready to run. It is immutable and safe for concurrent use.
+type Program struct {
+	Name  string // solution/flow
+	Title Text
+	def   *Definition
+	sol   Solution
+	steps map[string]*step
+	start *step
+	vars  map[string]any
+	uses  map[string]any
+	names []string // of all bindings
+	end   *ending
+}
+
+// step is a compiled step.
+type step struct {
+	*Step
+	at      int
+	pattern *regexp.Regexp
+	codes   []code
+	ask     []ask
+	form    []field
+	decide  []decide
+	checks  []check
+	set     map[string]*value
+	do      []effect
+	undo    []effect
+	again   *expr
+	next    []way
+	finish  *expr
+	end     *ending
+	wait    time.Duration
+	late    []effect
+	hint    text2
+}
+
+type code struct {
+	match *regexp.Regexp
+	id    *value
+}
+
+type ask struct {
+	*Ask
+	of *value // what is asked for
+}
+
+type field struct {
+	*Field
+	pattern *regexp.Regexp
+	prefill *value
+}
+
+type decide struct {
+	table *lookup
+	as    string
+}
+
+type check struct {
+	*Check
+	when *expr
+	say  text2
+}
+
+type way struct {
+	when *expr
+	to   string
+}
+
+type ending struct {
+	verdict Verdict
+	say     text2
+}
+
+// text2 is a text in both languages, compiled.
+type text2 struct{ en, zh *value }
+
+func (t text2) eval(s scope) (Text, error) {
+	en, err := t.en.text(s)
+	if err != nil {
+		return Text{}, err
+	}
+	zh, err := t.zh.text(s)
+	return Text{EN: en, ZH: zh}, err
+}
+
+// effect is a compiled effect.
+type effect struct {
+	*Effect
+	when   *expr
+	each   *value
+	fields map[string]*value // by place: things, id, …
+	values map[string]*value // properties, body, ext
+	conds  map[string]*value // of a change: if
+	lists  map[string][]map[string]*value
+	due    time.Duration
+	name   text2
+}
+
+// compiler gathers faults.
+type compiler struct {
+	d      *Definition
+	sol    Solution
+	env    *cel.Env
+	faults Faults
+}
+
+func (c *compiler) fault(path, en, zh string, args ...any) {
+	if len(c.faults) < 50 {
+		c.faults = append(c.faults, Fault{File: c.d.file, Line: line(c.d.src, path), EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)})
+	}
+}
+
+// Compile checks every name and expression of the flow and makes it ready. Errors: Faults, all there are.
+func (d *Definition) Compile(sol Solution) (*Program, error) {
+	c := &compiler{d: d, sol: sol}
+	p := &Program{Name: sol.Name + "/" + d.Flow, Title: d.Name, def: d, sol: sol, steps: map[string]*step{}, uses: map[string]any{}, vars: map[string]any{}}
+	for k, v := range sol.Uses {
+		p.uses[k] = plain(v)
+	}
+	for k, v := range d.Uses {
+		p.uses[k] = plain(v)
+	}
+	for k, v := range d.Vars {
+		p.vars[k] = plain(v)
+	}
+	if !nameRule.MatchString(d.Flow) || len(d.Flow) > 40 {
+		c.fault("$.flow", "%q is no name of a flow: small letters, digits and dashes", "%q 不能作为流程名：应为小写字母、数字、连字符", d.Flow)
+	}
+	c.words("$.name", "name", d.Name)
+	if len(d.Steps) == 0 || len(d.Steps) > 100 {
+		c.fault("$.steps", "a flow has 1 to 100 steps, this one %d", "流程应有 1 至 100 步，本流程有 %d 步", len(d.Steps))
+		return nil, c.faults
+	}
+	p.names = c.bindings()
+	var err error
+	if c.env, err = newEnv(slices.Clone(p.names)); err != nil {
+		c.fault("$.steps", "its names cannot be used: %s", "名称无法使用：%s", err)
+		return nil, c.faults
+	}
+	for i := range d.Steps {
+		s := &d.Steps[i]
+		at := fmt.Sprintf("$.steps[%d]", i)
+		if !nameRule.MatchString(s.Step) || s.Step == End {
+			c.fault(at+".step", "%q is no name of a step: small letters, digits and dashes, and not end", "%q 不能作为步骤名：应为小写字母、数字、连字符，且不能是 end", s.Step)
+		}
+		if p.steps[s.Step] != nil {
+			c.fault(at+".step", "there are two steps %s", "有两个步骤 %s", s.Step)
+		}
+		p.steps[s.Step] = &step{Step: s, at: i}
+	}
+	p.start = p.steps[d.Steps[0].Step]
+	if d.Start != "" {
+		if p.start = p.steps[d.Start]; p.start == nil {
+			c.fault("$.start", "there is no step %s: there are %s", "没有步骤 %s：现有 %s", d.Start, c.stepNames())
+			return nil, c.faults
+		}
+	}
+	if d.About == "" || !slices.Contains(p.names, d.About) {
+		c.fault("$.about", "about names the binding that a run is about, one of %v", "about 应为流程所围绕的绑定名，可为 %v", p.names)
+	} else if p.start.Scan == nil || p.start.Scan.As != d.About {
+		c.fault("$.about", "a run is about what its first step scans: let %s be scanned there", "流程围绕首步所扫描的对象：请在首步扫描 %s", d.About)
+	}
+	if d.End != nil {
+		p.end = c.ending("$.end", d.End)
+	}
+	for i := range d.Steps {
+		c.step(fmt.Sprintf("$.steps[%d]", i), p.steps[d.Steps[i].Step])
+	}
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	return p, nil
+}
+
+func (c *compiler) stepNames() string {
+	var names []string
+	for i := range c.d.Steps {
+		names = append(names, c.d.Steps[i].Step)
+	}
+	return strings.Join(names, ", ")
+}
+
+// words wants text in both languages.
+func (c *compiler) words(path, what string, t Text) {
+	if strings.TrimSpace(t.EN) == "" || strings.TrimSpace(t.ZH) == "" {
+		c.fault(path, "%s needs text in both languages: {en: …, zh: …}", "%s 须有两种语言的文字：{en: …, zh: …}", what)
+	}
+}
+
+// bindings are the names that the flow's steps bind.
+func (c *compiler) bindings() (names []string) {
+	add := func(path, name string) {
+		switch {
+		case !bindRule.MatchString(name) || len(name) > 40:
+			c.fault(path, "%q cannot be a name in expressions: a small letter, then letters and digits", "%q 不能作为表达式中的名称：应以小写字母开头，后接字母与数字", name)
+		case taken[name]:
+			c.fault(path, "%q means something else in expressions: take another name", "%q 在表达式中另有含义：请换一个名称", name)
+		case !slices.Contains(names, name):
+			names = append(names, name)
+		}
+	}
+	for i := range c.d.Steps {
+		s := &c.d.Steps[i]
+		if s.Scan != nil {
+			add(fmt.Sprintf("$.steps[%d].scan.as", i), s.Scan.As)
+		}
+		for k := range s.Ask {
+			add(fmt.Sprintf("$.steps[%d].ask[%d].as", i, k), s.Ask[k].As)
+		}
+		for k := range s.Decide {
+			add(fmt.Sprintf("$.steps[%d].decide[%d].as", i, k), s.Decide[k].As)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *compiler) expr(path, src string) *expr {
+	src = strings.TrimSpace(src)
+	if len(src) > 4000 {
+		c.fault(path, "the expression has over 4000 bytes", "表达式超过 4000 字节")
+		return nil
+	}
+	tree, issues := c.env.Compile(src)
+	if issues.Err() != nil {
+		say := strings.Join(strings.Fields(strings.ReplaceAll(issues.Err().Error(), "<input>:", "")), " ")
+		c.fault(path, "the expression %q is wrong: %s", "表达式 %q 有误：%s", src, say)
+		return nil
+	}
+	p, err := c.env.Program(tree, cel.CostLimit(costLimit))
+	if err != nil {
+		c.fault(path, "the expression %q cannot be used: %s", "表达式 %q 无法使用：%s", src, err)
+		return nil
+	}
+	return &expr{src: src, p: p}
+}
+
+// cond is a condition; nil when there is none.
+func (c *compiler) cond(path, src string) *expr {
+	if src == "" {
+		return nil
+	}
+	return c.expr(path, src)
+}
+
+// value compiles any value of a declaration.
+func (c *compiler) value(path string, v any) *value {
+	switch v := v.(type) {
+	case nil:
+		return &value{}
+	case string:
+		if src, ok := strings.CutPrefix(v, "="); ok {
+			if x := c.expr(path, src); x != nil {
+				return &value{expr: x}
+			}
+			return &value{}
+		}
+		return c.template(path, v)
+	case []any:
+		out := &value{list: []value{}}
+		for i := range v {
+			out.list = append(out.list, *c.value(fmt.Sprintf("%s[%d]", path, i), v[i]))
+		}
+		return out
+	case map[string]any:
+		out := &value{fields: map[string]value{}}
+		for k := range v {
+			out.fields[k] = *c.value(path+"."+k, v[k])
+		}
+		return out
+	}
+	return &value{literal: plain(v)}
+}
+
+// template compiles literal text with {{ expressions }}.
+func (c *compiler) template(path, s string) *value {
+	if !strings.Contains(s, "{{") {
+		return &value{literal: s}
+	}
+	out := &value{parts: []value{}}
+	for {
+		before, rest, ok := strings.Cut(s, "{{")
+		if before != "" {
+			out.parts = append(out.parts, value{literal: before})
+		}
+		if !ok {
+			return out
+		}
+		src, after, ok := strings.Cut(rest, "}}")
+		if !ok {
+			c.fault(path, "in %q a {{ has no }}", "%q 中的 {{ 缺少 }}", s)
+			return &value{}
+		}
+		if x := c.expr(path, src); x != nil {
+			out.parts = append(out.parts, value{expr: x})
+		}
+		s = after
+	}
+}
+
+func (c *compiler) text(path string, t Text) text2 {
+	return text2{c.template(path, t.EN), c.template(path, t.ZH)}
+}
+
+// some is value, or nil when nothing is given.
+func (c *compiler) some(path string, v any) *value {
+	if v == nil {
+		return nil
+	}
+	return c.value(path, v)
+}
+
+func (c *compiler) ending(path string, e *Ending) *ending {
+	v := e.Verdict
+	if v == "" {
+		v = Passed
+	}
+	if !slices.Contains([]Verdict{Passed, Refused, Diverted, Warned, Stopped}, v) {
+		c.fault(path, "%q is no verdict: passed, refused, diverted, warned, stopped", "%q 不是判定：应为 passed、refused、diverted、warned、stopped", v)
+	}
+	return &ending{v, c.text(path+".say", e.Say)}
+}
+
+// known looks a name up in a list, and says what there is when it is not in it.
+func (c *compiler) known(path, what, whatZH, name string, list []string) {
+	if !slices.Contains(list, name) {
+		c.fault(path, "there is no %s %q: there are %v", "没有%s %q：现有 %v", what, name, list)
+		c.faults[len(c.faults)-1].ZH = fmt.Sprintf("没有%s %q：现有 %v", whatZH, name, list)
+	}
+}
+
+func (c *compiler) to(path, name string) {
+	if name == End {
+		return
+	}
+	for i := range c.d.Steps {
+		if c.d.Steps[i].Step == name {
+			return
+		}
+	}
+	c.fault(path, "there is no step %q: there are %s, end", "没有步骤 %q：现有 %s、end", name, c.stepNames())
+}
+
+func (c *compiler) pattern(path, src string) *regexp.Regexp {
+	if src == "" {
+		return nil
+	}
+	re, err := regexp.Compile(`^(?:` + src + `)$`)
+	if err != nil || len(src) > 500 {
+		c.fault(path, "%q is no regular expression (RE2) of at most 500 bytes", "%q 不是至多 500 字节的正则表达式（RE2）", src)
+		return nil
+	}
+	return re
+}
+
+func (c *compiler) step(at string, s *step) {
+	d := s.Step
+	if !s.Auto {
+		c.words(at+".name", "the step "+d.Step, d.Name)
+	}
+	for i, r := range d.Who {
+		c.known(fmt.Sprintf("%s.who[%d]", at, i), "role", "角色", r, c.sol.Roles)
+	}
+	s.hint = c.text(at+".hint", d.Hint)
+	if s.Auto && (d.Scan != nil || len(d.Form) > 0 || d.Finish != nil || d.Again != "") {
+		c.fault(at+".auto", "the step %s does itself: it has no scan, form, again or finish", "步骤 %s 自动执行：不能有 scan、form、again 或 finish", d.Step)
+	}
+	if d.Scan != nil {
+		for i, t := range d.Scan.Of {
+			c.known(fmt.Sprintf("%s.scan.of[%d]", at, i), "template", "模板", t, c.sol.Templates)
+		}
+		if !slices.Contains([]string{"", "any", "own"}, d.Scan.Owner) {
+			c.fault(at+".scan.owner", "owner is %q: write any or own", "owner 为 %q：应为 any 或 own", d.Scan.Owner)
+		}
+		s.pattern = c.pattern(at+".scan.pattern", d.Scan.Pattern)
+		for i, r := range d.Scan.Codes {
+			p := fmt.Sprintf("%s.scan.codes[%d]", at, i)
+			s.codes = append(s.codes, code{c.pattern(p+".match", r.Match), c.value(p+".id", r.ID)})
+		}
+	}
+	for i := range d.Ask {
+		a, p := &d.Ask[i], fmt.Sprintf("%s.ask[%d]", at, i)
+		kinds, of := 0, ""
+		for _, x := range []string{a.ID, a.Events, a.Runs} {
+			if x != "" {
+				kinds++
+				of = x
+			}
+		}
+		if kinds != 1 {
+			c.fault(p, "%s asks for %d things: give one of id, events, runs", "%s 有 %d 个查询对象：应为 id、events、runs 之一", a.As, kinds)
+		}
+		for k, t := range a.Of {
+			c.known(fmt.Sprintf("%s.of[%d]", p, k), "template", "模板", t, c.sol.Templates)
+		}
+		if a.Missing != "" && a.Missing != "null" && a.Missing != "stop" {
+			c.fault(p+".missing", "missing is %q: write null or stop", "missing 为 %q：应为 null 或 stop", a.Missing)
+		}
+		if a.Last < 0 || a.Last > 100 {
+			c.fault(p+".last", "last is %d: at most 100 can be asked for", "last 为 %d：至多 100", a.Last)
+		}
+		s.ask = append(s.ask, ask{a, c.value(p, of)})
+	}
+	seen := map[string]bool{}
+	for i := range d.Form {
+		f, p := &d.Form[i], fmt.Sprintf("%s.form[%d]", at, i)
+		if !bindRule.MatchString(f.Field) || seen[f.Field] {
+			c.fault(p+".field", "%q is no name of a field, or stands twice", "字段名 %q 不合规则或重复", f.Field)
+		}
+		seen[f.Field] = true
+		c.words(p+".label", "the field "+f.Field, f.Label)
+		if !slices.Contains([]string{"text", "number", "integer", "date", "datetime", "choice", "boolean", "id"}, f.Type) {
+			c.fault(p+".type", "%q is no type of a field: text, number, integer, date, datetime, choice, boolean, id", "%q 不是字段类型：应为 text、number、integer、date、datetime、choice、boolean、id", f.Type)
+		}
+		if (f.Type == "choice") != (len(f.Choices) > 0) {
+			c.fault(p, "a field of type choice has choices, and no other has", "choice 类型的字段须有 choices，其他类型不能有")
+		}
+		if f.Min != nil && f.Max != nil && *f.Min > *f.Max {
+			c.fault(p+".min", "min is over max", "min 大于 max")
+		}
+		s.form = append(s.form, field{f, c.pattern(p+".pattern", f.Pattern), c.some(p+".prefill", f.Prefill)})
+	}
+	for i, x := range d.Decide {
+		p := fmt.Sprintf("%s.decide[%d]", at, i)
+		t := c.sol.Tables[x.Table]
+		if t == nil {
+			c.known(p+".table", "table", "决策表", x.Table, slices.Sorted(maps.Keys(c.sol.Tables)))
+			continue
+		}
+		s.decide = append(s.decide, decide{c.table(t), x.As})
+	}
+	for i := range d.Checks {
+		x, p := &d.Checks[i], fmt.Sprintf("%s.checks[%d]", at, i)
+		if !slices.Contains([]Verdict{Refused, Stopped, Diverted, Warned}, x.Verdict) {
+			c.fault(p+".verdict", "%q is no verdict of a check: refused, stopped, diverted, warned", "%q 不是检查的判定：应为 refused、stopped、diverted、warned", x.Verdict)
+		}
+		if x.When == "" {
+			c.fault(p, "the check has no condition: give when", "检查缺少条件：请给出 when")
+		}
+		c.words(p+".say", "the check", x.Say)
+		if x.To != "" {
+			c.to(p+".to", x.To)
+		} else if x.Verdict == Diverted {
+			c.fault(p, "a check that diverts says where to: give to", "分流的检查须用 to 指明去向")
+		}
+		s.checks = append(s.checks, check{x, c.cond(p+".when", x.When), c.text(p+".say", x.Say)})
+	}
+	if len(d.Set) > 0 {
+		s.set = map[string]*value{}
+		for k, v := range d.Set {
+			if !bindRule.MatchString(k) {
+				c.fault(at+".set", "%q is no name of a variable", "%q 不能作为变量名", k)
+			}
+			s.set[k] = c.value(at+".set."+k, v)
+		}
+	}
+	s.do = c.effects(at+".do", d.Do)
+	s.undo = c.effects(at+".undo", d.Undo)
+	s.again = c.cond(at+".again", d.Again)
+	if len(d.Next) == 0 && d.End == nil && c.d.End == nil {
+		c.fault(at, "the step %s leads nowhere: give next, or end", "步骤 %s 没有去向：请给出 next 或 end", d.Step)
+	}
+	for i, w := range d.Next {
+		p := at + ".next"
+		if len(d.Next) > 1 || w.When != "" {
+			p = fmt.Sprintf("%s.next[%d]", at, i)
+		}
+		c.to(p, w.To)
+		s.next = append(s.next, way{c.cond(p+".when", w.When), w.To})
+	}
+	if d.Finish != nil {
+		c.words(at+".finish.name", "finish", d.Finish.Name)
+		s.finish = c.cond(at+".finish.when", d.Finish.When)
+		if d.Finish.To != "" {
+			c.to(at+".finish.to", d.Finish.To)
+		}
+	}
+	if d.End != nil {
+		s.end = c.ending(at+".end", d.End)
+	}
+	if d.After != nil {
+		s.wait = c.duration(at+".after.wait", d.After.Wait)
+		s.late = c.effects(at+".after.do", d.After.Do)
+		if d.After.To != "" {
+			c.to(at+".after.to", d.After.To)
+		}
+	}
+}
+
+func (c *compiler) duration(path, s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 || d > 10*365*24*time.Hour {
+		c.fault(path, "%q is no time to wait: write 30m, 24h", "%q 不是时长：请写成 30m、24h", s)
+	}
+	return d
+}
+
+func (c *compiler) effects(at string, list []Effect) (out []effect) {
+	for i := range list {
+		e, p := &list[i], fmt.Sprintf("%s[%d]", at, i)
+		x := effect{Effect: e, when: c.cond(p+".when", e.When), each: c.some(p+".each", e.Each), fields: map[string]*value{}}
+		put := func(name, path string, v any) {
+			if v != nil {
+				x.fields[name] = c.value(path, v)
+			}
+		}
+		props := func(path string, m map[string]any) map[string]*value {
+			if m == nil {
+				return nil
+			}
+			vs := map[string]*value{}
+			for k, v := range m {
+				vs[k] = c.value(path+"."+k, v)
+			}
+			return vs
+		}
+		kinds := 0
+		if v := e.Event; v != nil {
+			kinds++
+			p := p + ".event"
+			if !slices.Contains([]string{"ObjectEvent", "AggregationEvent", "TransactionEvent", "TransformationEvent", "AssociationEvent"}, v.Type) {
+				c.fault(p+".type", "%q is no type of an event: ObjectEvent, AggregationEvent, TransactionEvent, TransformationEvent, AssociationEvent", "%q 不是事件类型：应为 ObjectEvent、AggregationEvent、TransactionEvent、TransformationEvent、AssociationEvent", v.Type)
+			}
+			for _, f := range []struct {
+				name string
+				v    any
+			}{{"action", v.Action}, {"step", v.Step}, {"disposition", v.Disposition}, {"things", v.Things}, {"parent", v.Parent}, {"children", v.Children}, {"inputs", v.Inputs}, {"outputs", v.Outputs}, {"place", v.Place}, {"readPoint", v.ReadPoint}} {
+				put(f.name, p+"."+f.name, f.v)
+			}
+			x.values = props(p+".ext", v.Ext)
+			x.lists = map[string][]map[string]*value{}
+			for _, l := range []struct {
+				name string
+				of   []Typed
+			}{{"transactions", v.Transactions}, {"sources", v.Sources}, {"destinations", v.Destinations}} {
+				for k, t := range l.of {
+					q := fmt.Sprintf("%s.%s[%d]", p, l.name, k)
+					x.lists[l.name] = append(x.lists[l.name], map[string]*value{"type": {literal: t.Type}, "id": c.value(q+".id", t.ID)})
+				}
+			}
+			for k, q := range v.Quantities {
+				at := fmt.Sprintf("%s.quantities[%d]", p, k)
+				x.lists["quantities"] = append(x.lists["quantities"], map[string]*value{"class": c.value(at+".class", q.Class), "quantity": c.some(at+".quantity", q.Quantity), "unit": c.some(at+".unit", q.Unit)})
+			}
+			for k, r := range v.Sensors {
+				at := fmt.Sprintf("%s.sensors[%d]", p, k)
+				x.lists["sensors"] = append(x.lists["sensors"], map[string]*value{"type": {literal: r.Type}, "unit": {literal: r.Unit}, "value": c.value(at+".value", r.Value), "time": c.some(at+".time", r.Time), "device": c.some(at+".device", r.Device)})
+			}
+		}
+		if v := e.Register; v != nil {
+			kinds++
+			c.known(p+".register.template", "template", "模板", v.Template, c.sol.Templates)
+			put("id", p+".register.id", v.ID)
+			x.values = props(p+".register.values", v.Values)
+		}
+		if v := e.Change; v != nil {
+			kinds++
+			put("id", p+".change.id", v.ID)
+			x.values = props(p+".change.values", v.Values)
+			x.conds = props(p+".change.if", v.If)
+		}
+		if v := e.Issue; v != nil {
+			kinds++
+			c.known(p+".issue.rule", "code rule", "编码规则", v.Rule, c.sol.Rules)
+			if v.Template != "" {
+				c.known(p+".issue.template", "template", "模板", v.Template, c.sol.Templates)
+			}
+			if !bindRule.MatchString(v.As) {
+				c.fault(p+".issue.as", "as names the variable that has the codes", "as 应为存放编码的变量名")
+			}
+			put("count", p+".issue.count", v.Count)
+			put("class", p+".issue.class", v.Class)
+			x.values = props(p+".issue.values", v.Values)
+		}
+		if v := e.Message; v != nil {
+			kinds++
+			c.known(p+".message.to", "system", "系统", v.To, c.sol.Systems)
+			x.values = props(p+".message.body", v.Body)
+		}
+		if v := e.Divert; v != nil {
+			kinds++
+			c.known(p+".divert.to", "system", "系统", v.To, c.sol.Systems)
+			put("thing", p+".divert.thing", v.Thing)
+			put("why", p+".divert.why", v.Why)
+		}
+		if v := e.Task; v != nil {
+			kinds++
+			if v.When != "" {
+				x.when = c.cond(p+".task.when", v.When)
+			}
+			for k, r := range slices.Concat(v.For, v.Escalate) {
+				c.known(fmt.Sprintf("%s.task.for[%d]", p, k), "role", "角色", r, c.sol.Roles)
+			}
+			if len(v.For) == 0 {
+				c.fault(p+".task", "the task is for nobody: give for", "任务没有对象：请给出 for")
+			}
+			c.words(p+".task.name", "the task", v.Name)
+			x.name = c.text(p+".task.name", v.Name)
+			put("about", p+".task.about", v.About)
+			if v.Due != "" {
+				x.due = c.duration(p+".task.due", v.Due)
+			}
+		}
+		if kinds != 1 {
+			c.fault(p, "an effect does one thing: event, register, change, issue, message, task or divert; this one names %d", "一个动作只能是 event、register、change、issue、message、task、divert 之一；此处有 %d 个", kinds)
+		}
+		out = append(out, x)
+	}
+	return out
+}
