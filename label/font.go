@@ -81,11 +81,15 @@ func (t *typeface) clip(s string, width float64) string {
 	if t.measure(s) <= width {
 		return s
 	}
-	room := width - t.measure("…")
+	end := "…"
+	if t.measure(end) > width {
+		end = ""
+	}
+	room := width - t.measure(end)
 	n := 0.0
 	for i, r := range s {
 		if n += float64(t.width[r&0xffff]) / 1000; n > room {
-			return strings.TrimRight(s[:i], " ") + "…"
+			return strings.TrimRight(s[:i], " ") + end
 		}
 	}
 	return s

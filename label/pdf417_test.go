@@ -84,12 +84,12 @@ func scanPDF417(im image.Image) (string, error) {
 		first++
 	}
 	module := float64(first) / 8 // the start pattern begins with eight
-	width := int(float64(box.Dx())/module + 0.5)
-	if width < 86 || (width-69)%17 != 0 {
-		return "", fmt.Errorf("%d modules wide", width)
+	cols := int((float64(box.Dx())/module-69)/17 + 0.5)
+	if cols < 1 || cols > 30 {
+		return "", fmt.Errorf("%d dots wide, the first bar %d", box.Dx(), first)
 	}
+	width := 17*cols + 69
 	module = float64(box.Dx()) / float64(width)
-	cols := (width - 69) / 17
 	at := map[int][2]int{}
 	for c := range 3 {
 		for w := range 929 {
