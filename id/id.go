@@ -42,8 +42,7 @@ var schemes = []scheme{
 
 // Parse reads an identifier in any known spelling: 88.118.1001/ENG-42, hdl:88.118.1001/ENG-42,
 // VAA0881181001/ENG-42. A prefix alone (88.118) is an ID too, for which IsPrefix is true. So is what GS1 numbers, as an
-// element string in brackets, an EPC, or a Digital Link: (01)09521234543213(21)a1, urn:epc:id:sgtin:952123.0454321.a1,
-// https://id.gs1.org/01/09521234543213/21/a1. The error is of kind problem.BadID.
+// element string in brackets or a Digital Link: (01)09521234543213(21)a1, https://id.gs1.org/01/09521234543213/21/a1. The error is of kind problem.BadID.
 func Parse(s string) (ID, error) {
 	for _, sc := range schemes {
 		if sc.is(s) {
@@ -88,7 +87,7 @@ func parseVAA(s string) (ID, error) {
 // gs1Space is the name space of what GS1 numbers; a handle cannot begin so, since its letters are folded.
 const gs1Space = "https://id.gs1.org"
 
-// isGS1 tells the spellings of GS1 apart: (01)…, urn:epc:…, a link on id.gs1.org, and one on another host whose path begins with a key and digits. A
+// isGS1 tells the spellings of GS1 apart: (01)…, a link on id.gs1.org, and one on another host whose path begins with a key and digits. A
 // link that holds its key further behind is no identifier here: it could be any page.
 func isGS1(s string) bool {
 	switch {
@@ -109,10 +108,6 @@ func isGS1(s string) bool {
 	}
 	key, value, ok := strings.Cut(path, "/")
 	return ok && gs1.IsKey(key) && len(value) >= 4 && strings.Trim(value[:4], "0123456789") == ""
-}
-
-func hasFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 func parseGS1(s string) (ID, error) {
