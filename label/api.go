@@ -55,7 +55,7 @@ type Tag struct {
 	Bits   int    `json:"bits" doc:"That a tag needs behind the PC word"`
 }
 
-type namePath struct {
+type nameInput struct {
 	Name string `path:"name" maxLength:"64" doc:"The design's name: letters, digits, dots, dashes and underscores"`
 }
 
@@ -116,7 +116,7 @@ func (d *Desk) Register(a *api.API) {
 	})
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/labels/{name}", OperationID: "get-label", Tags: tags,
 		Summary: "Read one design (标签设计)", Description: "With its ETag, to change it safely.",
-	}, func(ctx context.Context, in *namePath) (*api.Tagged[View], error) {
+	}, func(ctx context.Context, in *nameInput) (*api.Tagged[View], error) {
 		if err := need(ctx, readers); err != nil {
 			return nil, err
 		}
@@ -130,7 +130,7 @@ func (d *Desk) Register(a *api.API) {
 	api.Do(a, huma.Operation{Method: http.MethodPut, Path: "/api/labels/{name}", OperationID: "put-label", Tags: tags,
 		Summary: "Design a label (设计标签), or change one", Description: "Everything that is wrong with the design is said at once, with its cure. Images are PNG or JPEG inside the design; nothing is fetched.",
 	}, func(ctx context.Context, in *struct {
-		namePath
+		Name    string `path:"name" maxLength:"64" doc:"The design's name: letters, digits, dots, dashes and underscores"`
 		IfMatch string `header:"If-Match" doc:"The ETag of what was read; the request is refused when somebody changed it meanwhile"`
 		Body    Design
 	}) (*api.Tagged[View], error) {
@@ -155,7 +155,7 @@ func (d *Desk) Register(a *api.API) {
 	})
 	api.Do(a, huma.Operation{Method: http.MethodDelete, Path: "/api/labels/{name}", OperationID: "delete-label", Tags: tags, DefaultStatus: http.StatusNoContent,
 		Summary: "Remove a design (删除标签设计)", Description: "What was printed by it stays where it is.",
-	}, func(ctx context.Context, in *namePath) (*struct{}, error) {
+	}, func(ctx context.Context, in *nameInput) (*struct{}, error) {
 		if err := need(ctx, designers); err != nil {
 			return nil, err
 		}
@@ -164,7 +164,7 @@ func (d *Desk) Register(a *api.API) {
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/labels/{name}/preview", OperationID: "preview-label", Tags: tags, Responses: answers("svg", "png", "pdf", "zpl"),
 		Summary: "See one label (预览)", Description: "As it will be printed for the thing.",
 	}, func(ctx context.Context, in *struct {
-		namePath
+		Name   string `path:"name" maxLength:"64" doc:"The design's name: letters, digits, dots, dashes and underscores"`
 		ID     string `query:"id" required:"true" maxLength:"2048" doc:"The thing"`
 		Format string `query:"format" enum:"svg,png,pdf,zpl" default:"svg"`
 		DPI    int    `query:"dpi" minimum:"0" maximum:"1200" doc:"Dots per inch of png and zpl; the design's if 0"`
@@ -189,8 +189,8 @@ func (d *Desk) Register(a *api.API) {
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/labels/{name}/advice", OperationID: "advise-label", Tags: tags,
 		Summary: "Ask whether a label's symbols will scan (条码建议)", Description: "For one thing: the size of modules, quiet zones, the level of error correction that fits, and warnings with their cure.",
 	}, func(ctx context.Context, in *struct {
-		namePath
-		ID string `query:"id" required:"true" maxLength:"2048" doc:"The thing; take one with a long identifier"`
+		Name string `path:"name" maxLength:"64" doc:"The design's name: letters, digits, dots, dashes and underscores"`
+		ID   string `query:"id" required:"true" maxLength:"2048" doc:"The thing; take one with a long identifier"`
 	}) (*api.Body[[]Advice], error) {
 		if err := need(ctx, readers); err != nil {
 			return nil, err

@@ -48,8 +48,8 @@ type Design struct {
 // Element is one thing on a label. Which fields mean something depends on its type.
 type Element struct {
 	Type   Type    `json:"type" yaml:"type" enum:"text,symbol,line,box,image"`
-	X      float64 `json:"x" yaml:"x" doc:"mm from the left"`
-	Y      float64 `json:"y" yaml:"y" doc:"mm from above"`
+	X      float64 `json:"x,omitempty" yaml:"x" doc:"mm from the left"`
+	Y      float64 `json:"y,omitempty" yaml:"y" doc:"mm from above"`
 	Width  float64 `json:"width,omitempty" yaml:"width" doc:"mm; of a line: how far it goes right; 0 of a text: up to the label's edge; 0 of a symbol: what it needs"`
 	Height float64 `json:"height,omitempty" yaml:"height" doc:"mm; of a line: how far it goes down; 0 of a text: its one line; 0 of a symbol: what it needs, of bars 10"`
 

@@ -29,10 +29,14 @@ func bottle(t testing.TB) *Design {
 	return d
 }
 
-func logo() string {
+func logo() string { return logoWith("") }
+
+// logoWith is an image with something behind its end.
+func logoWith(tail string) string {
 	var b bytes.Buffer
 	im := image.NewGray(image.Rect(0, 0, 8, 4))
 	png.Encode(&b, im)
+	b.WriteString(tail)
 	return base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
