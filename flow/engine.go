@@ -285,7 +285,7 @@ var metaKey = []byte("~flow\x00last")
 
 // numbers finds the newest of each; what an uncertain write left in the outbox is taken up.
 func (e *Engine) numbers(ctx context.Context) error {
-	raw, err := e.cfg.Store.Get(ctx, metaKey)
+	raw, err := e.cfg.Store.Get(ctx, nil, metaKey)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
