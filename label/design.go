@@ -250,7 +250,7 @@ func (d *Design) symbolFaults(e *Element, at func(string) string, bad func(path,
 	switch {
 	case e.Level == "":
 	case e.Symbol == QR:
-		if qrLevels[strings.ToUpper(e.Level)] == 0 && strings.ToUpper(e.Level) != "L" {
+		if len(e.Level) != 1 || !strings.Contains(qrLevels, strings.ToUpper(e.Level)) {
 			bad(at(".level"), "%.20q is no level of error correction of qr: choose L, M, Q or H", "%.20q 不是 qr 的纠错等级：可选 L、M、Q、H", e.Level)
 		}
 	case e.Symbol == PDF417:

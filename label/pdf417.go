@@ -26,8 +26,6 @@ const (
 	pdfByte6   = 924
 	pdfECI     = 927
 	pdfUTF8    = 26
-
-	pdfMaxWords = 925
 )
 
 func pdfPattern(cluster, word int) int {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	boombuler "github.com/boombuler/barcode/qr"
 	"github.com/makiuchi-d/gozxing"
 	zxdm "github.com/makiuchi-d/gozxing/datamatrix"
 	"github.com/makiuchi-d/gozxing/oned"
@@ -212,6 +213,53 @@ func TestEverySizeOfDataMatrix(t *testing.T) {
 	}
 	if len(seen) < len(dmSizes)-2 { // 20x20 and 12x36 hold the same
 		t.Errorf("only %d sizes came out: %v", len(seen), seen)
+	}
+}
+
+// TestEveryVersionOfQR fills each of the 160 QR codes and reads it back.
+func TestEveryVersionOfQR(t *testing.T) {
+	for level, name := range qrLevels {
+		for version := 1; version <= 40; version++ {
+			room := qrCodewords(version) - qrECC[level][version-1]*qrBlocks[level][version-1]
+			n := room - 2
+			if version > 9 {
+				n--
+			}
+			data := strings.Repeat("fujie ", 500)[:n]
+			s, err := Encode(QR, data, Options{Level: string(name)})
+			if err != nil || s.Version != fmt.Sprint(version) {
+				t.Fatalf("%d%c: %s %v", version, name, s.Version, err)
+			}
+			if got, err := scan(QR, s.picture()); err != nil || got != data {
+				t.Errorf("%d%c: %v %.40q", version, name, err, got)
+			}
+		}
+	}
+}
+
+// TestQRLikeOthers holds our symbols against another encoder's: with the same mode for the whole text they are of the same version, and mixing modes never makes them larger.
+func TestQRLikeOthers(t *testing.T) {
+	text := rapid.OneOf(rapid.StringMatching(`[0-9]{1,400}`), rapid.StringMatching(`[0-9A-Z./:-]{1,300}`), rapid.StringMatching(`[a-z]{1,200}`), rapid.StringMatching(`https://[a-z.]{5,20}/[0-9]{0,30}[A-Z]{0,20}[0-9]{0,20}`))
+	smaller := 0
+	rapid.Check(t, func(t *rapid.T) {
+		data, level := text.Draw(t, "data"), rapid.SampledFrom([]string{"L", "M", "Q", "H"}).Draw(t, "level")
+		s, err := Encode(QR, data, Options{Level: level})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := boombuler.Encode(data, map[string]boombuler.ErrorCorrectionLevel{"L": boombuler.L, "M": boombuler.M, "Q": boombuler.Q, "H": boombuler.H}[level], boombuler.Auto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs, _ := qrRuns(data, 0)
+		if n := other.Bounds().Dx(); s.Width > n || len(runs) == 1 && s.Width != n {
+			t.Fatalf("%d modules, and others make it with %d; %v", s.Width, n, runs)
+		} else if s.Width < n {
+			smaller++
+		}
+	})
+	if smaller == 0 {
+		t.Error("mixing modes never helped")
 	}
 }
 
