@@ -284,7 +284,7 @@ func Parse(file string, b []byte) (*Definition, error) {
 
 // decode reads YAML and says where it is wrong.
 func decode(file string, b []byte, into any) error {
-	err := yaml.UnmarshalWithOptions(b, into, yaml.Strict())
+	err := unmarshal(b, into)
 	if err == nil {
 		return nil
 	}
@@ -298,6 +298,16 @@ func decode(file string, b []byte, into any) error {
 		f.ZH = y.GetMessage() + "：可用的键见 JSON Schema"
 	}
 	return Faults{f}
+}
+
+// unmarshal takes a panic of the YAML library, which some texts that are no YAML cause, for the fault that it is.
+func unmarshal(b []byte, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("it cannot be read as YAML: a key has a tag or an anchor in the place of its value; take it out")
+		}
+	}()
+	return yaml.UnmarshalWithOptions(b, into, yaml.Strict())
 }
 
 // line is where a path ($.steps[1].checks[0].when) stands in the file; of what is not there, where its nearest ancestor does.
