@@ -53,14 +53,14 @@ type Element struct {
 	Width  float64 `json:"width,omitempty" yaml:"width" doc:"mm; of a line: how far it goes right; 0 of a text: up to the label's edge; 0 of a symbol: what it needs"`
 	Height float64 `json:"height,omitempty" yaml:"height" doc:"mm; of a line: how far it goes down; 0 of a text: its one line; 0 of a symbol: what it needs, of bars 10"`
 
-	Text  string  `json:"text,omitempty" yaml:"text" maxLength:"1000" doc:"text: with {fields} of the thing: {id}, {prefix}, {suffix}, {gs1}, {n}, properties of its template; {weight|–} says what stands where there is none; {{ is a bracket"`
+	Text  string  `json:"text,omitempty" yaml:"text" maxLength:"1000" doc:"text: with {fields} of the thing: {id}, {prefix}, {suffix}, {gs1}, {gs1path}, {n}, properties of its template; {weight|–} says what stands where there is none; {{ is a bracket"`
 	Size  float64 `json:"size,omitempty" yaml:"size" minimum:"0" maximum:"300" doc:"text: points; 9 if 0"`
 	Bold  bool    `json:"bold,omitempty" yaml:"bold" doc:"text"`
 	Align string  `json:"align,omitempty" yaml:"align" enum:"left,center,right" doc:"text: left if empty"`
 	Fit   string  `json:"fit,omitempty" yaml:"fit" enum:"shrink,wrap,clip" doc:"text that is too wide: shrink (if empty), wrap to as many lines as the height takes and shrink then, or clip"`
 
 	Symbol   Kind    `json:"symbol,omitempty" yaml:"symbol" enum:"qr,datamatrix,gs1-datamatrix,code128,gs1-128,pdf417" doc:"symbol: the symbology (码制)"`
-	Data     string  `json:"data,omitempty" yaml:"data" maxLength:"4000" doc:"symbol: as text has it, {id} or https://id.example.cn/{id} or {gs1}; a field without a value is an error"`
+	Data     string  `json:"data,omitempty" yaml:"data" maxLength:"4000" doc:"symbol: as text has it, {id}, https://id.example.cn/{id}, {gs1} or https://id.example.cn/{gs1path}; a field without a value is an error"`
 	Level    string  `json:"level,omitempty" yaml:"level" enum:"L,M,Q,H,0,1,2,3,4,5,6,7,8" doc:"symbol: error correction (纠错等级) L M Q H of qr, 0 to 8 of pdf417"`
 	Module   float64 `json:"module,omitempty" yaml:"module" minimum:"0" maximum:"10" doc:"symbol: mm of a module; 0: as large as the box takes, or 0.375 without a box"`
 	Columns  int     `json:"columns,omitempty" yaml:"columns" minimum:"0" maximum:"30" doc:"symbol: data columns of pdf417; 0: by itself"`

@@ -154,8 +154,8 @@ func TestExpr(t *testing.T) {
 func TestComplete(t *testing.T) {
 	for in, want := range map[string]Fields{
 		"88.118.1001/B-1":                         {"prefix": "88.118.1001", "suffix": "B-1"},
-		"(01)09521234543213(21)A1":                {"gs1": "(01)09521234543213(21)A1"},
-		"https://id.gs1.org/01/09521234543213":    {"gs1": "(01)09521234543213"},
+		"(01)09521234543213(21)A1":                {"gs1": "(01)09521234543213(21)A1", "gs1path": "01/09521234543213/21/A1"},
+		"https://id.gs1.org/01/09521234543213":    {"gs1": "(01)09521234543213", "gs1path": "01/09521234543213"},
 		"https://example.com/nothing/of/the/kind": {},
 	} {
 		got := Complete(Fields{"id": in})
@@ -168,6 +168,13 @@ func TestComplete(t *testing.T) {
 				t.Errorf("%s: %s is %q", in, k, got[k])
 			}
 		}
+	}
+	x, err := parseExpr("https://id.example.cn/{gs1path}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := x.say(Complete(Fields{"id": "(01)09521234543213(10)A/1(17)261130"}), true); err != nil || got != "https://id.example.cn/01/09521234543213/10/A%2F1?17=261130" {
+		t.Errorf("%q %v", got, err)
 	}
 	if got := Complete(Fields{"id": "88.1/x", "gs1": "(01)09521234543213", "prefix": "mine"}); got["gs1"] != "(01)09521234543213" || got["prefix"] != "mine" {
 		t.Errorf("%v", got)

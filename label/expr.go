@@ -87,7 +87,7 @@ func (x expr) say(f Fields, strict bool) (string, error) {
 			}
 			v = p.text
 		}
-		if web {
+		if web && !strings.EqualFold(p.field, linkField) {
 			v = escapePath(v)
 		}
 		b.WriteString(v)

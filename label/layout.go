@@ -88,8 +88,11 @@ func NewPress(d *Design) (*Press, error) {
 // Design is what the press draws. It is shared: do not change it.
 func (p *Press) Design() *Design { return p.design }
 
-// Complete adds the fields that follow from the identifier where they are not given: prefix and suffix, and gs1, the element string of a code of GS1, when it is one, be it
-// written as an element string or as a Digital Link.
+// linkField is the code of GS1 as it stands in a Digital Link behind the host, 01/09521234543213/21/A1: for https://id.example.cn/{gs1path}. It is escaped already.
+const linkField = "gs1path"
+
+// Complete adds the fields that follow from the identifier where they are not given: prefix and suffix, and, when it is a code of GS1, be it written as an element string or
+// as a Digital Link, gs1, its element string, and gs1path, for Digital Links of one's own.
 func Complete(f Fields) Fields {
 	out := Fields{}
 	for k, v := range f {
@@ -114,6 +117,14 @@ func Complete(f Fields) Fields {
 		}
 		if len(e) > 0 {
 			set("gs1", e.String())
+		}
+	}
+	if text, _ := out.get("gs1"); text != "" {
+		if e, err := gs1.ParseElements(text); err == nil {
+			const stem = "https://x"
+			if link, err := e.Link(stem); err == nil {
+				set(linkField, strings.TrimPrefix(link.URI(), stem+"/"))
+			}
 		}
 	}
 	return out
