@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -433,4 +434,30 @@ func dotsOf(t *testing.T, zpl string, w, h int) image.Image {
 		}
 	}
 	return out
+}
+
+// TestTogether prints at the same time by one press: the font and the design are shared.
+func TestTogether(t *testing.T) {
+	p := press(t, bottle(t))
+	var wait sync.WaitGroup
+	out := make([]bytes.Buffer, 6)
+	for i := range out {
+		wait.Go(func() {
+			run := Run{Things: things(5), Made: time.Unix(0, 0)}
+			err := [...]func() error{
+				func() error { return p.PDF(context.Background(), &out[i], run) },
+				func() error { return p.WriteZPL(context.Background(), &out[i], run) },
+				func() error { return p.Zip(context.Background(), &out[i], "png", run) },
+			}[i%3]()
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	for i := range 3 {
+		if !bytes.Equal(out[i].Bytes(), out[i+3].Bytes()) {
+			t.Errorf("%d: two runs of the same differ", i)
+		}
+	}
 }
