@@ -417,8 +417,10 @@ func (e *Engine) Count(ctx context.Context, solution string) (n int, err error) 
 	return n, err
 }
 
-// Inbox gives a system's messages behind a number, oldest first; it waits for the first until ctx is done.
-func (e *Engine) Inbox(ctx context.Context, system string, after uint64, limit int) ([]Mail, error) {
+// Inbox gives a system's messages behind a number, oldest first; when there is none, it waits so long for the first.
+func (e *Engine) Inbox(ctx context.Context, system string, after uint64, limit int, wait time.Duration) ([]Mail, error) {
+	patience := time.NewTimer(wait)
+	defer patience.Stop()
 	for {
 		news := e.waiting()
 		var out []Mail
@@ -429,11 +431,13 @@ func (e *Engine) Inbox(ctx context.Context, system string, after uint64, limit i
 			}
 			return nil
 		})
-		if err != nil || len(out) > 0 {
+		if err != nil || len(out) > 0 || wait <= 0 {
 			return out, err
 		}
 		select {
 		case <-ctx.Done():
+			return nil, nil
+		case <-patience.C:
 			return nil, nil
 		case <-news:
 		}

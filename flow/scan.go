@@ -25,7 +25,8 @@ import (
 type Scan struct {
 	ID     string         `json:"id,omitempty" maxLength:"100" doc:"The sender's own number of it: sent again, it is the same scan"`
 	Flow   string         `json:"flow,omitempty" maxLength:"81" doc:"solution/flow; may be left out when the code tells"`
-	Run    string         `json:"run,omitempty" maxLength:"40" doc:"The run that it goes on with"`
+	Run    string         `json:"run,omitempty" maxLength:"101" doc:"The run that it goes on with; or @ and the id of the earlier scan that began it"`
+	Step   string         `json:"step,omitempty" maxLength:"40" doc:"The step that the sender shows: if somebody else moved the run on meanwhile, nothing is done, and the answer says who did what"`
 	Code   string         `json:"code,omitempty" maxLength:"2048" doc:"What was scanned"`
 	Form   map[string]any `json:"form,omitempty"`
 	Finish bool           `json:"finish,omitempty" doc:"The person says that the step is done"`
@@ -53,6 +54,7 @@ type Result struct {
 	Explain   []Reason    `json:"explain,omitempty"`
 	Duplicate bool        `json:"duplicate,omitempty" doc:"It was sent before: nothing was done now"`
 	Error     string      `json:"error,omitempty" doc:"In a batch: why this scan was not taken; it may be sent again"`
+	Kind      string      `json:"kind,omitempty" doc:"In a batch: the kind of the error, as conflict"`
 }
 
 // Choose is a flow that could be meant.
@@ -237,6 +239,12 @@ func (e *Engine) Scan(ctx context.Context, who api.Caller, in Scan) (*Result, er
 			return r, err
 		}
 	}
+	if earlier, ok := strings.CutPrefix(in.Run, "@"); ok {
+		var err error
+		if in.Run, err = e.begun(ctx, who, earlier); err != nil {
+			return nil, err
+		}
+	}
 	p := &passage{e: e, ctx: ctx, who: who, in: in, now: began}
 	unlock, res, err := p.find()
 	if err != nil || res != nil {
@@ -253,7 +261,7 @@ func (e *Engine) Scan(ctx context.Context, who api.Caller, in Scan) (*Result, er
 }
 
 func (s *Scan) check() error {
-	if len(s.Code) > maxCode || len(s.Device) > 200 || len(s.Where) > 200 || len(s.ID) > 100 || len(s.Form) > 200 {
+	if len(s.Code) > maxCode || len(s.Device) > 200 || len(s.Where) > 200 || len(s.ID) > 100 || len(s.Form) > 200 || len(s.Run) > 101 || len(s.Step) > 40 || len(s.Flow) > 81 {
 		return problem.New(problem.TooLarge, "the scan is over a limit: %d bytes of code, 200 of device and place, 100 of its number, 200 fields", "扫描超过上限：编码 %d 字节，设备与地点各 200 字节，编号 100 字节，表单 200 项", maxCode)
 	}
 	for _, t := range []string{s.Code, s.Device, s.Where, s.ID} {
@@ -455,8 +463,8 @@ func (p *passage) do(began time.Time) (*Result, error) {
 		t.ZH = fmt.Sprintf("已停止：%s，须先放行", p.run.Say.ZH)
 		return p.answer(s, Stopped, t, nil), nil
 	}
-	if p.run.State != Open || s == nil {
-		return nil, problem.New(problem.Conflict, "run %s is over: %s", "流程 %s 已结束：%[2]s", p.run.ID, p.run.Say.In(p.who.Lang))
+	if over := p.run.State != Open || s == nil; over || p.in.Step != "" && p.in.Step != p.run.Step {
+		return nil, p.movedOn(over)
 	}
 	if !p.mayDo(p.p, s) {
 		return nil, problem.New(problem.Forbidden, "%s may not do the step %q: it is for %s", "%s 不能执行步骤“%s”：该步骤由 %s 执行", p.who.Ref.Name, s.Name.In(p.who.Lang), strings.Join(s.Who, ", "))
@@ -492,6 +500,23 @@ func (p *passage) do(began time.Time) (*Result, error) {
 		}
 	}
 	return p.finish(from, began)
+}
+
+// movedOn says what somebody else did with the run meanwhile.
+func (p *passage) movedOn(over bool) error {
+	last, err := p.e.newest(p.ctx, p.run.ID)
+	if err != nil {
+		return err
+	}
+	en, zh := p.run.Step, p.run.Step
+	if s := p.p.steps[p.run.Step]; s != nil {
+		en, zh = s.Name.EN, s.Name.ZH
+	}
+	if over {
+		en, zh = "over", "已结束"
+	}
+	return problem.New(problem.Conflict, "%[1]s did the step %[2]q at %[3]s (%[4]s): the run is now at: %[5]s. Look at it, then scan what is to be done next",
+		"%[1]s 已于 %[3]s 完成步骤“%[2]s”（%[6]s）：流程现处于：%[7]s。请查看后再扫描下一步", last.Who, last.Step, last.Received.In(zone).Format(time.DateTime), last.Say.EN, en, last.Say.ZH, zh)
 }
 
 // refuse is a stop that leaves the run where it is, or ends one that has only just begun.
