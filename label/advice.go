@@ -208,7 +208,10 @@ func (p *Press) Advise(f Fields) ([]Advice, error) {
 		if err != nil {
 			return nil, err
 		}
-		e := x.e
+		e := *x.e
+		if e.Turn == 90 || e.Turn == 270 {
+			e.Width, e.Height = e.Height, e.Width
+		}
 		height := e.Height
 		if e.Readable && height > 0 {
 			height = max(0, height-3.2)

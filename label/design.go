@@ -53,6 +53,8 @@ type Element struct {
 	Width  float64 `json:"width,omitempty" yaml:"width" doc:"mm; of a line: how far it goes right; 0 of a text: up to the label's edge; 0 of a symbol: what it needs"`
 	Height float64 `json:"height,omitempty" yaml:"height" doc:"mm; of a line: how far it goes down; 0 of a text: its one line; 0 of a symbol: what it needs, of bars 10"`
 
+	Turn int `json:"turn,omitempty" yaml:"turn" enum:"0,90,180,270" doc:"Degrees clockwise; x, y, width and height are those of its box as it stands on the label"`
+
 	Text  string  `json:"text,omitempty" yaml:"text" maxLength:"1000" doc:"text: with {fields} of the thing: {id}, {prefix}, {suffix}, {gs1}, {gs1path}, {n}, properties of its template; {weight|–} says what stands where there is none; {{ is a bracket"`
 	Size  float64 `json:"size,omitempty" yaml:"size" minimum:"0" maximum:"300" doc:"text: points; 9 if 0"`
 	Bold  bool    `json:"bold,omitempty" yaml:"bold" doc:"text"`
@@ -198,6 +200,11 @@ func (d *Design) faults() (list []fault) {
 		number(at(".stroke"), e.Stroke, 0, 20, " mm")
 		number(at(".module"), e.Module, 0, 10, " mm")
 		number(at(".columns"), float64(e.Columns), 0, 30, "")
+		if e.Turn != 0 && e.Turn != 90 && e.Turn != 180 && e.Turn != 270 {
+			bad(at(".turn"), "%d degrees are not offered: choose 0, 90, 180 or 270", "不支持 %d 度：可选 0、90、180、270", e.Turn)
+		} else if e.Turn != 0 && (e.Width == 0 || e.Height == 0) {
+			bad(at(".width"), "what is turned needs a width and a height", "旋转的元素需要 width 和 height")
+		}
 		one(at(".align"), e.Align, "", "left", "center", "right")
 		one(at(".fit"), e.Fit, "", "shrink", "wrap", "clip")
 		switch e.Type {

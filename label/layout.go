@@ -33,6 +33,10 @@ type mark struct {
 	data   string
 	module float64
 
+	// turn is degrees clockwise of the mark, which is then measured from the corner of a box of its own that stands at left, top and takes wide × high on the label.
+	turn                  int
+	left, top, wide, high float64
+
 	// image
 	image  []byte
 	format string
@@ -136,11 +140,34 @@ func (p *Press) Draw(f Fields) (*Drawing, error) {
 	f = Complete(f)
 	d := &Drawing{Width: p.design.Width, Height: p.design.Height, DPI: p.design.DPI}
 	for i, x := range p.parts {
-		if err := p.draw(d, x, i, f); err != nil {
+		if err := p.place(d, x, i, f); err != nil {
 			return nil, problem.Wrap(err, problem.KindOf(err), "element %d of the label of %.100s", "%[2]s 标签的第 %[1]d 个元素", i+1, f["id"])
 		}
 	}
 	return d, nil
+}
+
+// place draws an element, turned if it is to be.
+func (p *Press) place(d *Drawing, x part, i int, f Fields) error {
+	e := *x.e
+	if e.Turn == 0 {
+		return p.draw(d, x, i, f)
+	}
+	left, top, wide, high := e.X, e.Y, e.Width, e.Height
+	e.X, e.Y = 0, 0
+	if e.Turn != 180 {
+		e.Width, e.Height = high, wide
+	}
+	x.e = &e
+	own := &Drawing{Width: e.Width, Height: e.Height}
+	if err := p.draw(own, x, i, f); err != nil {
+		return err
+	}
+	for _, m := range own.marks {
+		m.turn, m.left, m.top, m.wide, m.high = e.Turn, left, top, wide, high
+		d.marks = append(d.marks, m)
+	}
+	return nil
 }
 
 func (p *Press) draw(d *Drawing, x part, i int, f Fields) error {

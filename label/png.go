@@ -64,7 +64,47 @@ func (d *Drawing) Image(dpi int) (image.Image, error) {
 	return out, nil
 }
 
+// paintTurned draws the mark upright, and then its dots where they belong.
+func (m *mark) paintTurned(out draw.Image, dpi int) error {
+	px := func(mm float64) int { return int(math.Round(mm * float64(dpi) / 25.4)) }
+	box := image.Rect(px(m.left), px(m.top), px(m.left)+dots(m.wide, dpi), px(m.top)+dots(m.high, dpi))
+	w, h := box.Dx(), box.Dy()
+	if m.turn != 180 {
+		w, h = h, w
+	}
+	own := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.Draw(own, own.Bounds(), image.White, image.Point{}, draw.Src)
+	upright := *m
+	upright.turn = 0
+	if err := upright.paint(own, dpi); err != nil {
+		return err
+	}
+	in := out.Bounds()
+	for y := range h {
+		for x := range w {
+			c := own.RGBAAt(x, y)
+			if c == (color.RGBA{255, 255, 255, 255}) {
+				continue
+			}
+			at := box.Min.Add(image.Pt(w-1-x, h-1-y))
+			switch m.turn {
+			case 90:
+				at = box.Min.Add(image.Pt(h-1-y, x))
+			case 270:
+				at = box.Min.Add(image.Pt(y, w-1-x))
+			}
+			if at.In(in) {
+				out.Set(at.X, at.Y, c)
+			}
+		}
+	}
+	return nil
+}
+
 func (m *mark) paint(out draw.Image, dpi int) error {
+	if m.turn != 0 {
+		return m.paintTurned(out, dpi)
+	}
 	px := func(mm float64) int { return int(math.Round(mm * float64(dpi) / 25.4)) }
 	fill := func(x0, y0, x1, y1 int) {
 		draw.Draw(out, image.Rect(x0, y0, max(x1, x0+1), max(y1, y0+1)), image.Black, image.Point{}, draw.Src)

@@ -125,6 +125,24 @@ func (p *Press) PDF(ctx context.Context, w io.Writer, r Run) error {
 }
 
 func (m *mark) print(f *fpdf.Fpdf, left, top, page float64) {
+	if m.turn != 0 {
+		// The library remembers fonts, and would not set one again that is set within the turn.
+		if m.kind == Text {
+			f.SetFont("f", "", m.size/point)
+		}
+		n := func(v float64) string { return strconv.FormatFloat(v/point, 'f', 4, 64) }
+		x0, y0, x1, y1 := left+m.left, top+m.top, left+m.left+m.wide, top+m.top+m.high
+		f.RawWriteStr("q " + map[int]string{
+			90:  "0 -1 1 0 " + n(x1-page) + " " + n(page-y0),
+			180: "-1 0 0 -1 " + n(x1) + " " + n(2*page-y1),
+			270: "0 1 -1 0 " + n(x0+page) + " " + n(page-y1),
+		}[m.turn] + " cm")
+		upright := *m
+		upright.turn = 0
+		upright.print(f, 0, 0, page)
+		f.RawWriteStr("Q")
+		return
+	}
 	x, y := left+m.x, top+m.y
 	switch m.kind {
 	case Line:

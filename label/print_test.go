@@ -229,6 +229,104 @@ func TestThousand(t *testing.T) {
 	}
 }
 
+// turnedBack is a picture turned clockwise by what is missing to a full turn.
+func turnedBack(im image.Image, turn int) image.Image {
+	b := im.Bounds()
+	for ; turn < 360; turn += 90 {
+		out := image.NewGray(image.Rect(0, 0, b.Dy(), b.Dx()))
+		for y := range b.Dy() {
+			for x := range b.Dx() {
+				out.Set(b.Dy()-1-y, x, im.At(b.Min.X+x, b.Min.Y+y))
+			}
+		}
+		im, b = out, out.Bounds()
+	}
+	return im
+}
+
+func TestTurned(t *testing.T) {
+	for _, turn := range []int{90, 180, 270} {
+		e := Element{Type: Barcode, Symbol: PDF417, Data: "{id} {name}", X: 10, Y: 20, Width: 25, Height: 60, Turn: turn, Readable: true}
+		bars := Element{Type: Barcode, Symbol: Code128, Data: "{suffix}", X: 60, Y: 20, Width: 20, Height: 60, Turn: turn}
+		if turn == 180 {
+			e.Width, e.Height, bars.Width, bars.Height, bars.X, bars.Y = e.Height, e.Width, bars.Height, bars.Width, 10, 60
+		}
+		design := &Design{Width: 100, Height: 100, DPI: 300, Elements: []Element{e, bars, {Type: Text, Text: "{name}", X: 5, Y: 84, Width: 30, Height: 12, Turn: turn, Bold: true}, {Type: Text, Text: "{name}", X: 50, Y: 90}}}
+		p := press(t, design)
+		d, err := p.Draw(kindFields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := func(yield func(Fields, error) bool) { yield(kindFields, nil) }
+		seen := map[string]image.Image{}
+		if seen["png"], err = d.Image(300); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := p.WriteZPL(context.Background(), &b, Run{Things: one}); err != nil {
+			t.Fatal(err)
+		}
+		seen["zpl"] = dotsOf(t, b.String(), 1181, 1181)
+		b.Reset()
+		if err := p.PDF(context.Background(), &b, Run{Things: one}); err != nil {
+			t.Fatal(err)
+		}
+		seen["pdf"] = pages(t, b.Bytes(), 300)[0]
+		for form, im := range seen {
+			// The part above its words, which stand at its foot however it is turned.
+			x0, y0, x1, y1 := e.X, e.Y, e.X+e.Width, e.Y+e.Height
+			switch turn {
+			case 90:
+				x0 += 3.5
+			case 180:
+				y0 += 3.5
+			default:
+				x1 -= 3.5
+			}
+			if got, err := scan(PDF417, turnedBack(crop(im, x0/100, y0/100, x1/100, y1/100), turn)); err != nil || got != "88.118.1001/A-0001 符节·标签" {
+				t.Errorf("%s turned by %d: %q %v", form, turn, got, err)
+			}
+			if got, err := scan(Code128, turnedBack(crop(im, bars.X/100, bars.Y/100, (bars.X+bars.Width)/100, (bars.Y+bars.Height)/100), turn)); err != nil || got != "A-0001" {
+				t.Errorf("%s turned by %d: %q %v", form, turn, got, err)
+			}
+		}
+		// What is turned looks the same in print and on the screen, text included.
+		if off := differ(seen["png"], seen["pdf"]); off > 0.02 {
+			t.Errorf("turned by %d, %.1f %% of the dots differ between PDF and PNG", turn, off*100)
+		}
+	}
+}
+
+// differ is the part of dots that are clearly dark in one picture and light in the other, edges aside.
+func differ(a, b image.Image) float64 {
+	n, off := 0, 0
+	dark := func(im image.Image, x, y int) bool {
+		r, _, _, _ := im.At(im.Bounds().Min.X+x, im.Bounds().Min.Y+y).RGBA()
+		return r < 0x8000
+	}
+	near := func(im image.Image, x, y int, v bool) bool {
+		for dy := -2; dy <= 2; dy++ {
+			for dx := -2; dx <= 2; dx++ {
+				if dark(im, x+dx, y+dy) == v {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for y := 3; y < min(a.Bounds().Dy(), b.Bounds().Dy())-3; y++ {
+		for x := 3; x < min(a.Bounds().Dx(), b.Bounds().Dx())-3; x++ {
+			if v := dark(a, x, y); v {
+				n++
+				if !near(b, x, y, true) {
+					off++
+				}
+			}
+		}
+	}
+	return float64(off) / float64(max(1, n))
+}
+
 func TestRunsEnd(t *testing.T) {
 	p := press(t, bottle(t))
 	ctx, cancel := context.WithCancel(context.Background())

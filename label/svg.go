@@ -22,6 +22,15 @@ func (d *Drawing) SVG(w io.Writer) error {
 	put(`<svg xmlns="http://www.w3.org/2000/svg" width="`, n(d.Width), `mm" height="`, n(d.Height), `mm" viewBox="0 0 `, n(d.Width), ` `, n(d.Height), `"><rect width="100%" height="100%" fill="#fff"/>`)
 	for i := range d.marks {
 		m := &d.marks[i]
+		if turned, ok := map[int][]string{
+			90:  {`0 1 -1 0 `, r(m.left + m.wide), ` `, r(m.top)},
+			180: {`-1 0 0 -1 `, r(m.left + m.wide), ` `, r(m.top + m.high)},
+			270: {`0 -1 1 0 `, r(m.left), ` `, r(m.top + m.high)},
+		}[m.turn]; ok {
+			put(`<g transform="matrix(`)
+			put(turned...)
+			put(`)">`)
+		}
 		switch m.kind {
 		case Line:
 			put(`<path d="M`, r(m.x), ` `, r(m.y), `l`, r(m.w), ` `, r(m.h), `" fill="none" stroke="#000" stroke-width="`, r(m.stroke), `"/>`)
@@ -46,6 +55,9 @@ func (d *Drawing) SVG(w io.Writer) error {
 				put(`M`, itoa(x.X), ` `, itoa(x.Y), `h`, itoa(x.W), `v`, itoa(x.H), `h-`, itoa(x.W), `z`)
 			}
 			put(`"/>`)
+		}
+		if m.turn != 0 {
+			put(`</g>`)
 		}
 	}
 	put(`</svg>`)

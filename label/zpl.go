@@ -105,6 +105,9 @@ func fieldData(s string) string {
 func (m *mark) zpl(b *bufio.Writer, d *Drawing, dpi int, z ZPL, kept map[string]string) error {
 	px := func(mm float64) int { return int(math.Round(mm * float64(dpi) / 25.4)) }
 	x, y := px(m.x), px(m.y)
+	if m.turn != 0 {
+		return m.raster(b, d, dpi, kept)
+	}
 	switch m.kind {
 	case Line:
 		s := max(1, px(m.stroke))
@@ -233,7 +236,7 @@ func (m *mark) raster(b *bufio.Writer, d *Drawing, dpi int, kept map[string]stri
 		return m.dotted(b, d, dpi)
 	}
 	// Names and logos are the same on label after label.
-	key := fmt.Sprint(m.id, m.x, m.y, m.size, m.bold, m.text)
+	key := fmt.Sprint(m.kind, m.id, m.x, m.y, m.w, m.h, m.stroke, m.filled, m.size, m.bold, m.turn, m.left, m.top, m.wide, m.high, m.text)
 	if kept[key] == "" {
 		var one strings.Builder
 		w := bufio.NewWriter(&one)
@@ -259,6 +262,9 @@ func (m *mark) dotted(b *bufio.Writer, d *Drawing, dpi int) error {
 	box := image.Rect(int(m.x*k)-8, int(m.y*k)-8, int((m.x+m.w)*k)+9, int((m.y+m.h)*k)+9)
 	if m.kind == Text {
 		box = image.Rect(int(m.x*k)-2, int((m.y-m.size)*k)-2, int((m.x+m.w)*k)+3, int((m.y+m.size*0.3)*k)+2)
+	}
+	if m.turn != 0 {
+		box = image.Rect(int(m.left*k)-2, int(m.top*k)-2, int((m.left+m.wide)*k)+3, int((m.top+m.high)*k)+3)
 	}
 	box = box.Intersect(all)
 	if box.Empty() {
