@@ -103,6 +103,8 @@ type Config struct {
 	RateBytes int `yaml:"rate-bytes"`
 	// Sockets is how many UDP sockets share the port, one a core. Default: the number of cores, at most 8.
 	Sockets int `yaml:"sockets"`
+	// Business is about the solutions that run on an enterprise's node.
+	Business Business `yaml:"business"`
 	// Metrics is an address for Prometheus (/metrics) and for whoever watches the process (/livez, /readyz). Danger: it tells who asks how much, without
 	// authentication; loopback or an operator's network. Default: off.
 	Metrics string `yaml:"metrics"`

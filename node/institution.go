@@ -118,6 +118,9 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	if err := n.openTracing(ctx); err != nil {
 		return err
 	}
+	if err := n.openBusiness(ctx); err != nil {
+		return err
+	}
 	n.goes("papers", func(ctx context.Context) error {
 		each := func(ctx context.Context, c *record.Change) {
 			if err := in.accounts.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
@@ -127,6 +130,11 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 			if n.tracing != nil {
 				if err := n.tracing.heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 					n.log.Error("a paper about events could not be read again", "id", c.ID, "err", err)
+				}
+			}
+			if n.business != nil {
+				if err := n.business.desk.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
+					n.log.Error("a paper about solutions could not be read again", "id", c.ID, "err", err)
 				}
 			}
 			if err := n.policy.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {

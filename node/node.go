@@ -58,7 +58,8 @@ type Node struct {
 	accessLog *ledger.Log
 	changeLog *ledger.Log // nil where there is no ledger
 	witness   *ledger.Cosigner
-	spans     *spans // nil: no traces are sent
+	spans     *spans    // nil: no traces are sent
+	business  *business // nil: no solutions run here
 	keys      keyring
 
 	irpAddr, tlsAddr, httpAddr netip.AddrPort

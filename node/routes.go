@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/indicator"
 	"github.com/fujie-id/fujie/trust/ledger"
 )
 
@@ -122,6 +123,11 @@ func (n *Node) front() *api.API {
 			if n.tracing.recalls != nil {
 				n.tracing.recalls.Operations(a)
 			}
+		}
+		if b := n.business; b != nil {
+			b.engine.Register(a)
+			b.desk.Operations(a)
+			b.projection.Operations(a, indicator.Door{Prefix: n.cfg.Prefix, Figures: b.figures})
 		}
 		if n.in.live != nil {
 			n.in.live.API(a, n.cfg.Prefix)
