@@ -277,6 +277,12 @@ func (d *Desk) preview(ctx context.Context, x *Design, f Fields, name, format st
 	if format == "" {
 		format = "svg"
 	}
+	select {
+	case d.looks <- struct{}{}:
+		defer func() { <-d.looks }()
+	case <-ctx.Done():
+		return nil, problem.Wrap(ctx.Err(), problem.Canceled, "the preview was not waited for", "预览请求已取消")
+	}
 	var b bytes.Buffer
 	switch format {
 	case "svg", "png":
@@ -364,7 +370,7 @@ func (d *Desk) sheets(ctx context.Context, in *Sheets) (*huma.StreamResponse, er
 	if in.RFID {
 		run.ZPL.EPC = func(f Fields) ([]byte, error) { return d.Memory(f["id"]) }
 	}
-	spool, err := os.CreateTemp("", "fujie-label-*")
+	spool, err := os.CreateTemp(d.cfg.Dir, "fujie-label-*")
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Full, "there is no room for the file: free space where temporary files are", "没有空间存放文件：请清理临时目录")
 	}

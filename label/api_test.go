@@ -30,7 +30,7 @@ const design = `{"name":{"en":"Box","zh":"箱标"},"width":60,"height":40,"dpi":
 func desk(t *testing.T) (*httptest.Server, *label.Desk, *recordtest.Book) {
 	t.Helper()
 	book := recordtest.NewBook(record.Ref{}, "88.118.1001")
-	d, err := label.New(t.Context(), label.Config{Prefix: "88.118.1001", Registry: book, Now: func() time.Time { return time.Unix(1e9, 0) },
+	d, err := label.New(t.Context(), label.Config{Prefix: "88.118.1001", Registry: book, Dir: t.TempDir(), Now: func() time.Time { return time.Unix(1e9, 0) },
 		Resolve: func(_ context.Context, c api.Caller, name string) (label.Fields, error) {
 			if strings.Contains(name, "SECRET") && !c.Has("88.118.1001", api.EnterpriseAdmin) {
 				return nil, problem.New(problem.NotFound, "%s is not here: check its spelling", "此处没有 %s：请检查拼写", name)

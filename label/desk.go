@@ -36,6 +36,8 @@ type Config struct {
 	Codes func(ctx context.Context, c api.Caller, job string) (iter.Seq2[string, error], error)
 	// EPC gives the memory of an RFID tag for an identifier of GS1, from its PC word on; problem.BadID for others, which are written as EPC of this room does. Nil: all are.
 	EPC func(name string) ([]byte, error)
+	// Dir is where a run's file is until it is sent; the system's temporary directory when empty.
+	Dir string
 	// AFI of tags that are not of GS1.
 	AFI byte
 	Now func() time.Time // time.Now when nil
@@ -46,6 +48,7 @@ type Desk struct {
 	cfg    Config
 	papers *document.Shelf[Design]
 	runs   chan struct{} // takes a token for each print run that is under way
+	looks  chan struct{} // and for each preview
 }
 
 // New opens the desk with the designs that there are. Errors are those of reading the registry.
@@ -53,7 +56,7 @@ func New(ctx context.Context, cfg Config) (*Desk, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	d := &Desk{cfg: cfg, runs: make(chan struct{}, 2)}
+	d := &Desk{cfg: cfg, runs: make(chan struct{}, 2), looks: make(chan struct{}, 4)}
 	d.papers = &document.Shelf[Design]{Registry: cfg.Registry, Prefix: cfg.Prefix, Name: paperName, Type: paperType, Index: paperAt}
 	return d, d.papers.Open(ctx)
 }

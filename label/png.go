@@ -26,7 +26,7 @@ const (
 	MinDPI = 72
 	MaxDPI = 1200
 
-	maxDots = 40 << 20
+	maxDots = 16 << 20
 )
 
 func checkDPI(dpi int, d *Drawing) error {
