@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,30 @@ func TestDesigns(t *testing.T) {
 		if resp, body := call(t, s, "enterprise-admin", "PUT", "/api/labels/"+c.name, c.body); resp.StatusCode != c.status || !strings.Contains(body, c.say) {
 			t.Errorf("%s: %d %s", c.body, resp.StatusCode, body)
 		}
+	}
+}
+
+func TestFilesOfSolutions(t *testing.T) {
+	_, d, _ := desk(t)
+	by := api.Caller{Identity: record.Identity{Operator: true}}
+	text, err := os.ReadFile("testdata/bottle.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.PutLabel(t.Context(), by, "bottle-to-store-bottle", text); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := d.Get("bottle-to-store-bottle"); err != nil || x.Width != 60 {
+		t.Errorf("%+v %v", x, err)
+	}
+	if err := d.PutLabel(t.Context(), by, "x", []byte("width: 3\n")); !problem.Is(err, problem.BadValue) || !strings.Contains(err.Error(), "labels/x.yaml:1") {
+		t.Errorf("%v", err)
+	}
+	if err := d.RemoveLabel(t.Context(), by, "bottle-to-store-bottle"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.RemoveLabel(t.Context(), by, "bottle-to-store-bottle"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("%v", err)
 	}
 }
 

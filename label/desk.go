@@ -185,3 +185,18 @@ func (d *Desk) fields(ctx context.Context, c api.Caller, name string) (Fields, e
 	}
 	return f, nil
 }
+
+// PutLabel keeps a design that comes as a file in YAML or JSON, on behalf of who, in the place of an old one of that name. Errors: Faults of kind problem.BadValue, and those
+// of Put.
+func (d *Desk) PutLabel(ctx context.Context, by api.Caller, name string, text []byte) error {
+	x, err := Read("labels/"+name+".yaml", text)
+	if err == nil {
+		_, err = d.Put(ctx, by.Identity, name, *x, nil)
+	}
+	return err
+}
+
+// RemoveLabel is Remove on behalf of a caller.
+func (d *Desk) RemoveLabel(ctx context.Context, by api.Caller, name string) error {
+	return d.Remove(ctx, by.Identity, name)
+}
