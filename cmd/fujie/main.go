@@ -19,37 +19,40 @@ var version = "dev"
 
 // commands is the table of subcommands: one file and one line each.
 type commands struct {
-	Up       upCmd       `cmd:"" help:"${up}"`
-	Node     nodeCmd     `cmd:"" help:"${node}"`
-	Resolve  resolveCmd  `cmd:"" help:"${resolve}"`
-	Register registerCmd `cmd:"" help:"${register}"`
-	Get      getCmd      `cmd:"" help:"${get}"`
-	Verify   verifyCmd   `cmd:"" help:"${verify}"`
-	Put      putCmd      `cmd:"" help:"${put}"`
-	Delete   deleteCmd   `cmd:"" help:"${delete}"`
-	List     listCmd     `cmd:"" help:"${list}"`
-	Key      keyCmd      `cmd:"" help:"${key}"`
-	Account  accountCmd  `cmd:"" help:"${account}"`
-	Office   officeCmd   `cmd:"" help:"${office}"`
-	Template templateCmd `cmd:"" help:"${template}"`
-	Capture  captureCmd  `cmd:"" help:"${capture}"`
-	Events   eventsCmd   `cmd:"" help:"${events}"`
-	Trace    traceCmd    `cmd:"" help:"${trace}"`
-	Share    shareCmd    `cmd:"" help:"${share}"`
-	Recall   recallCmd   `cmd:"" help:"${recall}"`
-	Codes    codesCmd    `cmd:"" help:"${codes}"`
-	Export   exportCmd   `cmd:"" help:"${export}"`
-	Import   importCmd   `cmd:"" help:"${import}"`
-	Audit    auditCmd    `cmd:"" help:"${audit}"`
-	Policy   policyCmd   `cmd:"" help:"${policy}"`
-	Backup   backupCmd   `cmd:"" help:"${backup}"`
-	Restore  restoreCmd  `cmd:"" help:"${restore}"`
-	Upgrade  upgradeCmd  `cmd:"" help:"${upgrade}"`
-	Escrow   escrowCmd   `cmd:"" help:"${escrow}"`
-	Site     siteCmd     `cmd:"" help:"${site}"`
-	Bench    benchCmd    `cmd:"" help:"${bench}"`
-	Version  versionCmd  `cmd:"" help:"${version}"`
-	Help     helpCmd     `cmd:"" help:"${help}"`
+	Up        upCmd        `cmd:"" help:"${up}"`
+	Node      nodeCmd      `cmd:"" help:"${node}"`
+	Resolve   resolveCmd   `cmd:"" help:"${resolve}"`
+	Register  registerCmd  `cmd:"" help:"${register}"`
+	Get       getCmd       `cmd:"" help:"${get}"`
+	Verify    verifyCmd    `cmd:"" help:"${verify}"`
+	Put       putCmd       `cmd:"" help:"${put}"`
+	Delete    deleteCmd    `cmd:"" help:"${delete}"`
+	List      listCmd      `cmd:"" help:"${list}"`
+	Key       keyCmd       `cmd:"" help:"${key}"`
+	Account   accountCmd   `cmd:"" help:"${account}"`
+	Office    officeCmd    `cmd:"" help:"${office}"`
+	Template  templateCmd  `cmd:"" help:"${template}"`
+	Capture   captureCmd   `cmd:"" help:"${capture}"`
+	Events    eventsCmd    `cmd:"" help:"${events}"`
+	Trace     traceCmd     `cmd:"" help:"${trace}"`
+	Share     shareCmd     `cmd:"" help:"${share}"`
+	Recall    recallCmd    `cmd:"" help:"${recall}"`
+	Solution  solutionCmd  `cmd:"" help:"${solution}"`
+	Scan      scanCmd      `cmd:"" help:"${scan}"`
+	Indicator indicatorCmd `cmd:"" help:"${indicator}"`
+	Codes     codesCmd     `cmd:"" help:"${codes}"`
+	Export    exportCmd    `cmd:"" help:"${export}"`
+	Import    importCmd    `cmd:"" help:"${import}"`
+	Audit     auditCmd     `cmd:"" help:"${audit}"`
+	Policy    policyCmd    `cmd:"" help:"${policy}"`
+	Backup    backupCmd    `cmd:"" help:"${backup}"`
+	Restore   restoreCmd   `cmd:"" help:"${restore}"`
+	Upgrade   upgradeCmd   `cmd:"" help:"${upgrade}"`
+	Escrow    escrowCmd    `cmd:"" help:"${escrow}"`
+	Site      siteCmd      `cmd:"" help:"${site}"`
+	Bench     benchCmd     `cmd:"" help:"${bench}"`
+	Version   versionCmd   `cmd:"" help:"${version}"`
+	Help      helpCmd      `cmd:"" help:"${help}"`
 }
 
 // env is what a command may use of the world around it.
