@@ -71,7 +71,7 @@ func (p *passage) work(s *step) (*stop, error) {
 			return p.broken(s, c.Check.When, err), nil
 		}
 		if c.Verdict == Warned && c.To == "" {
-			p.verdict, p.said = Warned, say
+			p.verdict, p.said = Warned, p.said.and(say)
 			continue
 		}
 		return &stop{c.Verdict, say, c.To}, nil
@@ -158,9 +158,7 @@ func (p *passage) move(from *step, to string) (*stop, error) {
 		if p.verdict != Warned || end.verdict != Passed {
 			p.verdict = end.verdict
 		}
-		if say != (Text{}) {
-			p.said = say
-		}
+		p.said = p.said.and(say)
 		return nil, nil
 	}
 	s := p.p.steps[to]
@@ -188,6 +186,17 @@ func (p *passage) move(from *step, to string) (*stop, error) {
 		return p.move(s, halt.to)
 	}
 	return halt, err
+}
+
+// and is one text behind the other, on a line of its own.
+func (t Text) and(more Text) Text {
+	join := func(a, b string) string {
+		if a == "" || b == "" || a == b {
+			return a + strings.TrimPrefix(b, a)
+		}
+		return a + "\n" + b
+	}
+	return Text{EN: join(t.EN, more.EN), ZH: join(t.ZH, more.ZH)}
 }
 
 // After_ reports whether the step has a timer.
