@@ -47,7 +47,7 @@ type Design struct {
 
 // Element is one thing on a label. Which fields mean something depends on its type.
 type Element struct {
-	Type   Type    `json:"type" yaml:"type" enum:"text,symbol,line,box,image"`
+	Type   Type    `json:"type,omitempty" yaml:"type" enum:"text,symbol,line,box,image" doc:"May be left out where there is a text, a symbol or an image"`
 	X      float64 `json:"x,omitempty" yaml:"x" doc:"mm from the left"`
 	Y      float64 `json:"y,omitempty" yaml:"y" doc:"mm from above"`
 	Width  float64 `json:"width,omitempty" yaml:"width" doc:"mm; of a line: how far it goes right; 0 of a text: up to the label's edge; 0 of a symbol: what it needs"`
@@ -73,6 +73,21 @@ type Element struct {
 	Filled bool    `json:"filled,omitempty" yaml:"filled" doc:"box: black all over"`
 
 	Image string `json:"image,omitempty" yaml:"image" maxLength:"100000" doc:"image: PNG or JPEG in base64, or as a data: address; at most 64 KiB"`
+}
+
+// kind is the element's type, said or not.
+func (e *Element) kind() Type {
+	switch {
+	case e.Type != "":
+		return e.Type
+	case e.Symbol != "":
+		return Barcode
+	case e.Text != "":
+		return Text
+	case e.Image != "":
+		return Picture
+	}
+	return ""
 }
 
 // Sheet is how labels stand on paper.
@@ -207,7 +222,7 @@ func (d *Design) faults() (list []fault) {
 		}
 		one(at(".align"), e.Align, "", "left", "center", "right")
 		one(at(".fit"), e.Fit, "", "shrink", "wrap", "clip")
-		switch e.Type {
+		switch e.kind() {
 		case Text:
 			text(at(".text"), e.Text, 1000)
 			if e.Text == "" {
@@ -233,7 +248,7 @@ func (d *Design) faults() (list []fault) {
 				bad(at(".image"), "%[1]s", "%[2]s", problem.Say(err, problem.English), problem.Say(err, problem.Chinese))
 			}
 		default:
-			one(at(".type"), string(e.Type), "text", "symbol", "line", "box", "image")
+			one(at(".type"), string(e.kind()), "text", "symbol", "line", "box", "image")
 		}
 	}
 	return list

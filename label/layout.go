@@ -69,6 +69,7 @@ func NewPress(d *Design) (*Press, error) {
 	p := &Press{design: d, face: face}
 	for i := range d.Elements {
 		e := d.Elements[i]
+		e.Type = e.kind()
 		e.X, e.Y, e.Width, e.Height = d.onGrid(e.X), d.onGrid(e.Y), d.onGrid(e.Width), d.onGrid(e.Height)
 		x := part{e: &e}
 		switch e.Type {
@@ -216,6 +217,11 @@ func (p *Press) write(d *Drawing, e *Element, s string) {
 	}
 	if height > 0 { // one line at least fits
 		size = min(size, height/(ascent+descent))
+	}
+	for _, r := range s { // and one letter
+		if w := p.face.measure(string(r)); w > 0 {
+			size = min(size, width/w)
+		}
 	}
 	least := min(size, max(size/2, 4*point))
 	var lines []string
