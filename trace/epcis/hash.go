@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fujie-id/fujie/id/gs1"
 )
 
 // Hash is the name of an event by its contents (CBV 2.0, 8.9): ni:///sha-256;HEX?ver=CBV2.0. It is equal for two events that say the same, whatever their
@@ -113,7 +115,7 @@ func (p *prehasher) field(name, value string) {
 // uri writes an identifier in its canonical form.
 func (p *prehasher) uri(name, value string) {
 	value = strings.TrimSpace(value)
-	if c, ok := canonical(value); ok {
+	if c, ok := gs1.Canonical(value); ok {
 		value = c
 	} else if value != "" {
 		value = Key(value)

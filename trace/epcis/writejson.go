@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/fujie-id/fujie/id/gs1"
 )
 
 // EPCFormat is how identifiers of GS1 are written (the header GS1-EPC-Format).
@@ -44,7 +46,7 @@ func (f Format) Identifier(s string, class bool) string {
 	switch f.EPC {
 	case AlwaysDigitalLink:
 		if strings.HasPrefix(s, "urn:epc:") {
-			if link, ok := canonical(s); ok {
+			if link, ok := gs1.Canonical(s); ok {
 				return link
 			}
 		}
@@ -52,11 +54,11 @@ func (f Format) Identifier(s string, class bool) string {
 		if f.CompanyPrefix == nil || strings.HasPrefix(s, "urn:") {
 			return s
 		}
-		link, ok := canonical(s)
+		link, ok := gs1.Canonical(s)
 		if !ok {
 			return s
 		}
-		ai, value, _ := strings.Cut(link[len(gs1Host):], "/")
+		ai, value, _ := strings.Cut(strings.TrimPrefix(link, "https://id.gs1.org/"), "/")
 		if ai == "00" || ai == "01" || ai == "8003" || ai == "8006" { // an indicator stands in front of the company prefix
 			value = value[1:]
 		}
@@ -64,7 +66,7 @@ func (f Format) Identifier(s string, class bool) string {
 		for n < len(value) && n < 12 && value[n] >= '0' && value[n] <= '9' {
 			n++
 		}
-		if urn, ok := urnOf(link, f.CompanyPrefix(value[:n]), class); ok {
+		if urn, ok := gs1.URNOf(link, f.CompanyPrefix(value[:n]), class); ok {
 			return urn
 		}
 	}
