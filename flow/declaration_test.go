@@ -138,7 +138,7 @@ func TestWrongReferences(t *testing.T) {
 // casesDir has the folders of the cases.
 const casesDir = "../solutions"
 
-func caseEnvironment(t *testing.T, dir string) Solution {
+func caseEnvironment(t testing.TB, dir string) Solution {
 	t.Helper()
 	var s struct {
 		Solution string                    `yaml:"solution"`
@@ -204,7 +204,7 @@ func caseEnvironment(t *testing.T, dir string) Solution {
 }
 
 // caseProgram compiles one flow of a case.
-func caseProgram(t *testing.T, name, flow string) *Program {
+func caseProgram(t testing.TB, name, flow string) *Program {
 	t.Helper()
 	dir := filepath.Join(casesDir, name)
 	b, err := os.ReadFile(filepath.Join(dir, "flows", flow+".yaml"))

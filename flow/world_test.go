@@ -44,8 +44,9 @@ type world struct {
 	now      time.Time
 	papers   map[string]*paper // by epcis.Key
 	captured []epcis.Event
-	byID     map[string]int // how often an event was given
-	done     map[string]int // writes that took effect, by key
+	naming   map[string][]int // by epcis.Key: the events that name it
+	byID     map[string]int   // how often an event was given
+	done     map[string]int   // writes that took effect, by key
 	codes    int
 	roles    map[string][]string // of somebody; nil: all
 	away     map[string]error    // what Resolve says of an identifier
@@ -63,7 +64,7 @@ func (c chance) Read(b []byte) (int, error) {
 }
 
 func newWorld(t testing.TB, st store.Store, programs ...*Program) *world {
-	w := &world{t: t, store: st, programs: programs, now: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC), papers: map[string]*paper{}, byID: map[string]int{}, done: map[string]int{}, roles: map[string][]string{}, away: map[string]error{}, rand: chance{rand.New(rand.NewPCG(1, 2))}}
+	w := &world{t: t, store: st, programs: programs, now: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC), papers: map[string]*paper{}, byID: map[string]int{}, naming: map[string][]int{}, done: map[string]int{}, roles: map[string][]string{}, away: map[string]error{}, rand: chance{rand.New(rand.NewPCG(1, 2))}}
 	return w
 }
 
@@ -149,13 +150,10 @@ func (w *world) resolve(_ context.Context, _ api.Caller, code string) (Found, er
 func (w *world) events(_ context.Context, thing, step string, last int) (out []*epcis.Event, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := len(w.captured) - 1; i >= 0 && len(out) < last; i-- {
-		e := &w.captured[i]
-		for _, n := range e.Names() {
-			if (step == "" || e.BizStep == step) && epcis.Key(n) == thing {
-				out = append(out, e)
-				break
-			}
+	list := w.naming[thing]
+	for i := len(list) - 1; i >= 0 && len(out) < last; i-- {
+		if e := &w.captured[list[i]]; step == "" || e.BizStep == step {
+			out = append(out, e)
 		}
 	}
 	return out, nil
@@ -178,6 +176,9 @@ func (w *world) capture(_ context.Context, _ record.Identity, events []epcis.Eve
 	}
 	for _, e := range events {
 		if w.byID[e.ID]++; w.byID[e.ID] == 1 {
+			for _, n := range e.Names() {
+				w.naming[epcis.Key(n)] = append(w.naming[epcis.Key(n)], len(w.captured))
+			}
 			w.captured = append(w.captured, e)
 		}
 	}
