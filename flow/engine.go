@@ -74,6 +74,7 @@ type Engine struct {
 	cfg     Config
 	locks   [512]sync.Mutex // by thing and run
 	commits chan *unit
+	over    chan struct{} // closed when Go has ended: nothing is committed any more
 
 	last struct {
 		sync.Mutex
@@ -111,7 +112,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			return nil, err
 		}
 	}
-	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize)}
+	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize), over: make(chan struct{})}
 	e.out.keys = map[string]int{}
 	e.out.wake = make(chan struct{}, 1)
 	e.news.ch = make(chan struct{})
@@ -124,10 +125,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Go does effects, timers and commits until ctx is done.
+// Go does effects, timers and commits until ctx is done. It is called once; scans wait for it.
 func (e *Engine) Go(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer close(e.over)
 	wg.Go(func() { e.performer(ctx) })
 	wg.Go(func() { e.clock(ctx) })
 	for {
@@ -182,8 +184,24 @@ func (e *Engine) commit(ctx context.Context, u *unit) error {
 	case e.commits <- u:
 	case <-ctx.Done():
 		return problem.Wrap(ctx.Err(), problem.Canceled, "the scan was given up", "扫描已放弃")
+	case <-e.over:
+		return stopping()
 	}
-	return <-u.done
+	select {
+	case err := <-u.done:
+		return err
+	case <-e.over:
+	}
+	select {
+	case err := <-u.done: // it was in the last group
+		return err
+	default:
+		return stopping()
+	}
+}
+
+func stopping() error {
+	return problem.New(problem.Busy, "the node is stopping, and took nothing of the scan: send it again in a moment", "节点正在停止，未受理本次扫描：请稍后重新发送")
 }
 
 // group commits first and whatever else waits, in one batch.

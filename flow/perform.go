@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fujie-id/fujie/api"
@@ -55,14 +56,12 @@ func (e *Engine) some(ctx context.Context) (n int, err error) {
 		return 0, nil
 	}
 	failed := make([]error, len(todo))
-	// Records first, in their order, by whom they are done for; then events. The two kinds do not look at each other.
-	for from := 0; from < len(todo); {
-		to := from + 1
-		for to < len(todo) && todo[to].By == todo[from].By {
-			to++
+	for _, round := range rounds(todo) {
+		var wg sync.WaitGroup
+		for _, some := range round {
+			wg.Go(func() { e.doAll(ctx, todo, some, failed) })
 		}
-		e.doAll(ctx, todo[from:to], failed[from:to])
-		from = to
+		wg.Wait()
 	}
 	var b store.Batch
 	gone := map[*act]bool{}
@@ -121,13 +120,55 @@ func (e *Engine) some(ctx context.Context) (n int, err error) {
 	return len(gone), later
 }
 
-// doAll does effects of one actor.
-func (e *Engine) doAll(ctx context.Context, list []*act, failed []error) {
-	by := list[0].By.identity()
+// rounds arranges effects so that those of one round can be done at the same time, for each actor in one call: what touches the same record is in order, and events do
+// not look at records. The numbers are places in todo.
+func rounds(todo []*act) [][][]int {
+	type last struct {
+		round int
+		by    Actor
+	}
+	type call struct {
+		round int
+		by    Actor
+	}
+	touched := map[string]last{}
+	calls := map[call]int{}
+	var out [][][]int
+	for i, a := range todo {
+		r := 0
+		if a.Write != nil {
+			for _, k := range a.Keys {
+				if was, ok := touched[k]; ok && was.by == a.By {
+					r = max(r, was.round)
+				} else if ok {
+					r = max(r, was.round+1)
+				}
+			}
+			for _, k := range a.Keys {
+				touched[k] = last{r, a.By}
+			}
+		}
+		for len(out) <= r {
+			out = append(out, nil)
+		}
+		at, ok := calls[call{r, a.By}]
+		if !ok {
+			at = len(out[r])
+			calls[call{r, a.By}] = at
+			out[r] = append(out[r], nil)
+		}
+		out[r][at] = append(out[r][at], i)
+	}
+	return out
+}
+
+// doAll does effects of one actor: of todo those at the places some.
+func (e *Engine) doAll(ctx context.Context, todo []*act, some []int, failed []error) {
+	by := todo[some[0]].By.identity()
 	var writes []RecordWrite
 	var at []int
-	for i, a := range list {
-		if a.Write != nil {
+	for _, i := range some {
+		if a := todo[i]; a.Write != nil {
 			writes, at = append(writes, *a.Write), append(at, i)
 		}
 	}
@@ -138,7 +179,8 @@ func (e *Engine) doAll(ctx context.Context, list []*act, failed []error) {
 	}
 	var events []epcis.Event
 	at = at[:0]
-	for i, a := range list {
+	for _, i := range some {
+		a := todo[i]
 		if len(a.Event) == 0 {
 			continue
 		}
