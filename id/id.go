@@ -42,7 +42,7 @@ var schemes = []scheme{
 
 // Parse reads an identifier in any known spelling: 88.118.1001/ENG-42, hdl:88.118.1001/ENG-42,
 // VAA0881181001/ENG-42. A prefix alone (88.118) is an ID too, for which IsPrefix is true. So is what GS1 numbers, as an
-// element string in brackets or a Digital Link: (01)09521234543213(21)a1, https://id.gs1.org/01/09521234543213/21/a1. The error is of kind problem.BadID.
+// element string in brackets, a Digital Link or an EPC: (01)09521234543213(21)a1, https://id.gs1.org/01/09521234543213/21/a1, urn:epc:id:sgtin:9521234.054321.a1. The error is of kind problem.BadID.
 func Parse(s string) (ID, error) {
 	for _, sc := range schemes {
 		if sc.is(s) {
@@ -95,6 +95,8 @@ func isGS1(s string) bool {
 		open := strings.TrimPrefix(strings.TrimPrefix(s, "("), "（")
 		end := strings.IndexAny(open, ")）")
 		return end >= 2 && end <= 4 && gs1.Known(open[:end])
+	case len(s) > 8 && strings.EqualFold(s[:8], "urn:epc:"):
+		return true
 	}
 	rest := s
 	if i := strings.Index(s, "://"); i > 0 && (strings.EqualFold(s[:i], "https") || strings.EqualFold(s[:i], "http")) {
@@ -125,9 +127,20 @@ func parseGS1(s string) (ID, error) {
 func gs1Link(s string) (string, error) {
 	var l gs1.Link
 	var err error
-	if s[0] == 'h' || s[0] == 'H' {
+	switch s[0] {
+	case 'u', 'U':
+		u, err := gs1.ParseURN("urn:epc:" + s[8:])
+		if err != nil {
+			return "", err
+		}
+		link, ok := u.Link()
+		if !ok {
+			return "", problem.New(problem.BadID, "%.100q has no Digital Link, so that nothing can be looked up by it", "%.100q 没有对应的数字链接，无法解析", s)
+		}
+		return link, nil
+	case 'h', 'H':
 		l, err = gs1.ParseLink(s)
-	} else {
+	default:
 		var e gs1.Elements
 		if e, err = gs1.ParseElements(s); err == nil {
 			l, err = e.Link("")
@@ -135,6 +148,10 @@ func gs1Link(s string) (string, error) {
 	}
 	if err != nil {
 		return "", err
+	}
+	// One name for one thing: of the qualifiers only the finest counts, a serial number before a lot.
+	if c, ok := gs1.Canonical(l.Canonical()); ok {
+		return c, nil
 	}
 	return l.Canonical(), nil
 }

@@ -65,7 +65,7 @@ func invariant(c byte) bool {
 }
 
 func badURN(s, en, zh string) error {
-	return problem.New(problem.BadID, "%.100q is no EPC: %s", "%.100q 不是 EPC：%[3]s", s, en, zh)
+	return problem.New(problem.BadID, "%.100q is no EPC: %[2]s", "%.100q 不是 EPC：%[3]s", s, en, zh)
 }
 
 // ParseURN reads an EPC URN, strictly. A tag's URN (urn:epc:tag:…) is read by ParseTag. Errors: problem.BadID with what is wrong and how it must look.
@@ -117,7 +117,7 @@ func ParseURN(s string) (URN, error) {
 			return URN{}, badURN(s, "behind a * only * may stand", "* 之后只能是 *")
 		}
 		v, ok := unescape(x)
-		if !ok || v == "" && !(i == 1 && f.digits == 12) {
+		if !ok || v == "" && !(i == 1 && (f.digits == 12 || scheme == "adi")) {
 			return URN{}, badURN(s, "a field is empty, or an escape in it is cut short", "字段为空或转义不完整")
 		}
 		if strings.ContainsAny(x, "\"&/<>?#") || escapeURN(v) != x {

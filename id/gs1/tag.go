@@ -1,0 +1,488 @@
+package gs1
+
+import (
+	"encoding/hex"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/fujie-id/fujie/problem"
+)
+
+// Tag is what stands in the EPC memory of an RFID tag (EPC Tag Data Standard 2.2, 14): an EPC, the binary scheme that it is written in, and the filter
+// value, by which readers pick out cases or pallets.
+type Tag struct {
+	Scheme string // sgtin-96
+	Filter uint8  // 0 to 7; to 15 for usdod-96, to 63 for adi-var
+	URN    URN    // kind id
+}
+
+// coding is a binary scheme. A company prefix of so many digits stands in so many bits, by the partition; the field behind it fills what is left of both.
+type coding struct {
+	name    string
+	header  uint8
+	urn     string // scheme of the URN
+	both    int    // bits of company prefix and reference together
+	digits  int    // digits of both; 0: the reference is a number of any length or a text
+	text    int    // bits a character of a reference that is text
+	widths  []int  // bits of numbers of two digits behind it
+	serial  int    // bits of the last field; 0: none
+	way     string // of the last field: number, text7, prepended (a 1 stands before it, so that leading zeros stay)
+	padding int    // zero bits at the end
+}
+
+var partitions = [7]int{40, 37, 34, 30, 27, 24, 20} // bits of a company prefix of 12, 11, … 6 digits
+
+var codings = []coding{
+	{name: "sgtin-96", header: 0x30, urn: "sgtin", both: 44, digits: 13, serial: 38, way: "number"},
+	{name: "sgtin-198", header: 0x36, urn: "sgtin", both: 44, digits: 13, serial: 140, way: "text7"},
+	{name: "sscc-96", header: 0x31, urn: "sscc", both: 58, digits: 17, padding: 24},
+	{name: "sgln-96", header: 0x32, urn: "sgln", both: 41, digits: 12, serial: 41, way: "number"},
+	{name: "sgln-195", header: 0x39, urn: "sgln", both: 41, digits: 12, serial: 140, way: "text7"},
+	{name: "grai-96", header: 0x33, urn: "grai", both: 44, digits: 12, serial: 38, way: "number"},
+	{name: "grai-170", header: 0x37, urn: "grai", both: 44, digits: 12, serial: 112, way: "text7"},
+	{name: "giai-96", header: 0x34, urn: "giai", both: 82},
+	{name: "giai-202", header: 0x38, urn: "giai", both: 188, text: 7},
+	{name: "gsrn-96", header: 0x2D, urn: "gsrn", both: 58, digits: 17, padding: 24},
+	{name: "gsrnp-96", header: 0x2E, urn: "gsrnp", both: 58, digits: 17, padding: 24},
+	{name: "gdti-96", header: 0x2C, urn: "gdti", both: 41, digits: 12, serial: 41, way: "number"},
+	{name: "gdti-174", header: 0x3E, urn: "gdti", both: 41, digits: 12, serial: 119, way: "text7"},
+	{name: "cpi-96", header: 0x3C, urn: "cpi", both: 51, serial: 31, way: "number"},
+	{name: "cpi-var", header: 0x3D, urn: "cpi", text: 6, serial: 40, way: "number"},
+	{name: "sgcn-96", header: 0x3F, urn: "sgcn", both: 41, digits: 12, serial: 41, way: "prepended"},
+	{name: "itip-110", header: 0x40, urn: "itip", both: 44, digits: 13, widths: []int{7, 7}, serial: 38, way: "number"},
+	{name: "itip-212", header: 0x41, urn: "itip", both: 44, digits: 13, widths: []int{7, 7}, serial: 140, way: "text7"},
+	{name: "gid-96", header: 0x35, urn: "gid"},
+	{name: "usdod-96", header: 0x2F, urn: "usdod"},
+	{name: "adi-var", header: 0x3B, urn: "adi"},
+}
+
+func codingOf(name string) *coding {
+	for i := range codings {
+		if codings[i].name == name {
+			return &codings[i]
+		}
+	}
+	return nil
+}
+
+func badTag(s, en, zh string) error {
+	return problem.New(problem.BadID, "%.100q cannot be a tag: %[2]s", "%.100q 无法作为标签：%[3]s", s, en, zh)
+}
+
+// row is a row of bits being written or read, the first one first.
+type row struct {
+	b  []byte // 0 and 1
+	at int
+}
+
+func (w *row) number(v *big.Int, width int) bool {
+	if v.Sign() < 0 || v.BitLen() > width {
+		return false
+	}
+	for i := width - 1; i >= 0; i-- {
+		w.b = append(w.b, byte(v.Bit(i)))
+	}
+	return true
+}
+
+func (w *row) small(v uint64, width int) bool { return w.number(new(big.Int).SetUint64(v), width) }
+
+func (w *row) decimal(s string, width int) bool {
+	v, ok := new(big.Int).SetString("0"+s, 10)
+	return ok && w.number(v, width)
+}
+
+func (w *row) take(width int) (*big.Int, bool) {
+	if w.at+width > len(w.b) {
+		return nil, false
+	}
+	v := new(big.Int)
+	for range width {
+		v.Lsh(v, 1)
+		v.SetBit(v, 0, uint(w.b[w.at]))
+		w.at++
+	}
+	return v, true
+}
+
+func (w *row) takeDecimal(width, digits int) (string, bool) {
+	v, ok := w.take(width)
+	if !ok {
+		return "", false
+	}
+	s := v.String()
+	if digits == 0 && s == "0" {
+		return "", true
+	}
+	if len(s) > digits {
+		return "", false
+	}
+	return strings.Repeat("0", digits-len(s)) + s, true
+}
+
+// text writes characters of seven bits (ASCII) or six (the low bits of ASCII), filled up with zeros.
+func (w *row) text(s string, bitsEach, width int) bool {
+	if len(s)*bitsEach > width {
+		return false
+	}
+	for i := range len(s) {
+		w.small(uint64(s[i])&(1<<bitsEach-1), bitsEach)
+	}
+	for range width - len(s)*bitsEach {
+		w.b = append(w.b, 0)
+	}
+	return true
+}
+
+// sixBits is the character that six bits stand for: the low bits of ASCII.
+func sixBits(v byte) byte {
+	if v < 0x20 {
+		return v + 0x40
+	}
+	return v
+}
+
+func (w *row) takeText(bitsEach, width int) (string, bool) {
+	if w.at+width > len(w.b) {
+		return "", false
+	}
+	end := w.at + width
+	var s []byte
+	for w.at+bitsEach <= end {
+		v, _ := w.take(bitsEach)
+		c := byte(v.Uint64())
+		if c == 0 {
+			break
+		}
+		if bitsEach == 6 {
+			c = sixBits(c)
+		}
+		s = append(s, c)
+	}
+	for _, b := range w.b[w.at:end] {
+		if b != 0 {
+			return "", false
+		}
+	}
+	w.at = end
+	return string(s), true
+}
+
+// terminated reads six-bit characters up to one of zeros.
+func (w *row) terminated() (string, bool) {
+	var s []byte
+	for {
+		v, ok := w.take(6)
+		if !ok {
+			return "", false
+		}
+		c := byte(v.Uint64())
+		if c == 0 {
+			return string(s), true
+		}
+		s = append(s, sixBits(c))
+	}
+}
+
+func plainNumberText(s string) bool { return digits(s) && (s == "0" || s[0] != '0') }
+
+// Binary is the tag's EPC as bits, 0 and 1, without the zeros that fill up a word. Errors: problem.BadID for an EPC that the scheme cannot hold; a longer scheme may.
+func (t Tag) Binary() (string, error) {
+	c := codingOf(t.Scheme)
+	if c == nil {
+		return "", badTag(t.Scheme, "there is no such binary scheme", "没有这种二进制方案")
+	}
+	if t.URN.Kind != "id" || t.URN.Scheme != c.urn {
+		return "", badTag(t.URN.String(), c.name+" holds urn:epc:id:"+c.urn, c.name+" 存放 urn:epc:id:"+c.urn)
+	}
+	w := &row{}
+	if !t.write(c, w) {
+		return "", badTag(t.URN.String(), "it does not fit into "+c.name+": take a scheme with more bits", "放不进 "+c.name+"：请选用位数更多的方案")
+	}
+	for i := range w.b {
+		w.b[i] += '0'
+	}
+	return string(w.b), nil
+}
+
+func (t Tag) write(c *coding, w *row) bool {
+	f := t.URN.Fields
+	w.small(uint64(c.header), 8)
+	switch c.urn {
+	case "gid":
+		return t.Filter == 0 && w.decimal(f[0], 28) && w.decimal(f[1], 24) && w.decimal(f[2], 36)
+	case "usdod":
+		return w.small(uint64(t.Filter), 4) && w.text(strings.Repeat(" ", 6-len(f[0]))+f[0], 8, 48) && w.decimal(f[1], 36)
+	case "adi":
+		return w.small(uint64(t.Filter), 6) && w.text(strings.Repeat(" ", 6-len(f[0]))+f[0], 6, 36) && w.text(f[1], 6, len(f[1])*6+6) && w.text(f[2], 6, len(f[2])*6+6)
+	}
+	if t.Filter > 7 {
+		return false
+	}
+	w.small(uint64(t.Filter), 3)
+	partition := 12 - len(f[0])
+	w.small(uint64(partition), 3)
+	width := partitions[partition]
+	if !w.decimal(f[0], width) {
+		return false
+	}
+	switch {
+	case c.urn == "cpi" && c.text > 0:
+		if !w.text(f[1], 6, len(f[1])*6+6) {
+			return false
+		}
+	case c.text > 0:
+		if !w.text(f[1], c.text, c.both-width) {
+			return false
+		}
+	case c.digits == 0: // a number without leading zeros
+		if !plainNumberText(f[1]) || !w.decimal(f[1], c.both-width) {
+			return false
+		}
+	default:
+		if !w.decimal(f[1], c.both-width) {
+			return false
+		}
+	}
+	for i, n := range c.widths {
+		if !w.decimal(f[2+i], n) {
+			return false
+		}
+	}
+	if c.serial > 0 {
+		s := f[len(f)-1]
+		switch c.way {
+		case "number":
+			if !plainNumberText(s) || !w.decimal(s, c.serial) {
+				return false
+			}
+		case "prepended":
+			if !w.decimal("1"+s, c.serial) {
+				return false
+			}
+		default:
+			if !w.text(s, 7, c.serial) {
+				return false
+			}
+		}
+	}
+	w.small(0, c.padding)
+	return true
+}
+
+// ParseTag reads a tag: its URN (urn:epc:tag:sgtin-96:3.0614141.812345.6789), or the hexadecimal digits of its EPC memory behind the PC word, whole words. Errors:
+// problem.BadID; a tag of a scheme that is not known is no error but a Tag with a URN of kind raw.
+func ParseTag(s string) (Tag, error) {
+	if rest, ok := strings.CutPrefix(s, "urn:epc:tag:"); ok {
+		return parseTagURN(s, rest)
+	}
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) == 0 || len(raw) > 62 {
+		return Tag{}, badTag(s, "write urn:epc:tag:… or the hexadecimal digits of up to 31 words", "请写 urn:epc:tag:… 或至多 31 个字的十六进制数")
+	}
+	w := &row{}
+	for _, b := range raw {
+		w.small(uint64(b), 8)
+	}
+	w.at = 8
+	for i := range codings {
+		c := &codings[i]
+		if c.header != raw[0] {
+			continue
+		}
+		t, ok := c.read(w)
+		if ok {
+			for _, b := range w.b[w.at:] {
+				ok = ok && b == 0
+			}
+		}
+		if !ok || len(w.b)-w.at > 31 {
+			return Tag{}, badTag(s, "its bits are no "+c.name, "其位串不是合法的 "+c.name)
+		}
+		return t, nil
+	}
+	return Tag{URN: URN{"raw", strconv.Itoa(len(raw) * 8), []string{"x" + strings.ToUpper(s)}}}, nil
+}
+
+func (c *coding) read(w *row) (t Tag, ok bool) {
+	t = Tag{Scheme: c.name, URN: URN{Kind: "id", Scheme: c.urn}}
+	add := func(s string, good bool) bool {
+		t.URN.Fields = append(t.URN.Fields, s)
+		return good
+	}
+	number := func(width int) bool {
+		v, ok := w.take(width)
+		return ok && add(v.String(), true)
+	}
+	filter := func(width int) bool {
+		v, ok := w.take(width)
+		if ok {
+			t.Filter = uint8(v.Uint64())
+		}
+		return ok
+	}
+	cage := func(bitsEach int) bool {
+		var s []byte
+		for range 6 {
+			v, ok := w.take(bitsEach)
+			if !ok {
+				return false
+			}
+			x := byte(v.Uint64())
+			if bitsEach == 6 {
+				x = sixBits(x)
+			}
+			s = append(s, x)
+		}
+		return add(strings.TrimPrefix(string(s), " "), true)
+	}
+	switch c.urn {
+	case "gid":
+		ok = number(28) && number(24) && number(36)
+	case "usdod":
+		ok = filter(4) && cage(8) && number(36)
+	case "adi":
+		ok = filter(6) && cage(6) && add(w.terminated()) && add(w.terminated())
+	default:
+		ok = c.readKey(w, &t, filter, add, number)
+	}
+	if !ok {
+		return t, false
+	}
+	// What no EPC looks like is no tag of this scheme, and bits are read back as what writes them.
+	if en, _ := t.URN.check(forms[c.urn]); en != "" {
+		return t, false
+	}
+	again := &row{}
+	return t, t.write(c, again) && string(again.b) == string(w.b[:min(w.at, len(w.b))])
+}
+
+func (c *coding) readKey(w *row, t *Tag, filter func(int) bool, add func(string, bool) bool, number func(int) bool) bool {
+	if !filter(3) {
+		return false
+	}
+	p, ok := w.take(3)
+	if !ok || p.Uint64() > 6 {
+		return false
+	}
+	width, length := partitions[p.Uint64()], 12-int(p.Uint64())
+	if !add(w.takeDecimal(width, length)) {
+		return false
+	}
+	switch {
+	case c.urn == "cpi" && c.text > 0:
+		ok = add(w.terminated())
+	case c.text > 0:
+		ok = add(w.takeText(c.text, c.both-width))
+	case c.digits == 0:
+		ok = number(c.both - width)
+	default:
+		ok = add(w.takeDecimal(c.both-width, c.digits-length))
+	}
+	for _, n := range c.widths {
+		ok = ok && add(w.takeDecimal(n, 2))
+	}
+	if ok && c.serial > 0 {
+		switch c.way {
+		case "number":
+			ok = number(c.serial)
+		case "prepended":
+			v, fine := w.take(c.serial)
+			s := ""
+			if fine {
+				s = v.String()
+			}
+			ok = len(s) > 1 && s[0] == '1' && add(s[1:], true)
+		default:
+			ok = add(w.takeText(7, c.serial))
+		}
+	}
+	if ok && c.padding > 0 {
+		_, ok = w.take(c.padding)
+	}
+	return ok
+}
+
+func parseTagURN(s, rest string) (Tag, error) {
+	name, rest, ok := strings.Cut(rest, ":")
+	c := codingOf(name)
+	if !ok || c == nil {
+		return Tag{}, badTag(s, "there is no binary scheme "+clip(name), "没有二进制方案 "+clip(name))
+	}
+	t := Tag{Scheme: name}
+	if c.urn != "gid" {
+		filter, after, ok := strings.Cut(rest, ".")
+		n, err := strconv.ParseUint(filter, 10, 6)
+		if !ok || err != nil || !plainNumberText(filter) {
+			return Tag{}, badTag(s, "behind the scheme stands the filter value, a number", "方案之后应为滤值（数字）")
+		}
+		t.Filter, rest = uint8(n), after
+	}
+	var err error
+	if t.URN, err = ParseURN("urn:epc:id:" + c.urn + ":" + rest); err != nil {
+		return Tag{}, err
+	}
+	_, err = t.Binary()
+	return t, err
+}
+
+// String is the tag's URN.
+func (t Tag) String() string {
+	if t.URN.Kind == "raw" {
+		return t.URN.String()
+	}
+	s := "urn:epc:tag:" + t.Scheme + ":"
+	if t.URN.Scheme != "gid" {
+		s += strconv.Itoa(int(t.Filter)) + "."
+	}
+	return s + strings.TrimPrefix(t.URN.String(), "urn:epc:id:"+t.URN.Scheme+":")
+}
+
+// Hex is the EPC memory behind the PC word: whole words of 16 bits, filled up with zeros. Errors as of Binary.
+func (t Tag) Hex() (string, error) {
+	b, err := t.words()
+	return strings.ToUpper(hex.EncodeToString(b)), err
+}
+
+func (t Tag) words() ([]byte, error) {
+	if t.URN.Kind == "raw" {
+		return hex.DecodeString(strings.TrimPrefix(t.URN.Fields[0], "x"))
+	}
+	s, err := t.Binary()
+	if err != nil {
+		return nil, err
+	}
+	for len(s)%16 != 0 {
+		s += "0"
+	}
+	out := make([]byte, len(s)/8)
+	for i := range s {
+		out[i/8] = out[i/8]<<1 | (s[i] - '0')
+	}
+	return out, nil
+}
+
+// Memory is what is written into the EPC bank from bit 10h on: the PC word, which has the length in words and the toggle for GS1 (0), and the EPC (Tag Data Standard, 9.3). Errors as of
+// Binary.
+func (t Tag) Memory() ([]byte, error) {
+	b, err := t.words()
+	if err != nil {
+		return nil, err
+	}
+	pc := uint16(len(b)/2) << 11
+	return append([]byte{byte(pc >> 8), byte(pc)}, b...), nil
+}
+
+// BestTag is the tag for an EPC in the shortest scheme that holds it. Errors: problem.BadID when there is none.
+func BestTag(u URN, filter uint8) (Tag, error) {
+	for i := range codings {
+		if c := &codings[i]; c.urn == u.Scheme {
+			t := Tag{Scheme: c.name, Filter: filter, URN: u}
+			if _, err := t.Binary(); err == nil {
+				return t, nil
+			}
+		}
+	}
+	return Tag{}, badTag(u.String(), "no binary scheme holds it", "没有可容纳它的二进制方案")
+}
