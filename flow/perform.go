@@ -386,13 +386,16 @@ func (e *Engine) Cancel(ctx context.Context, who api.Caller, name, why string) (
 	})
 }
 
-// Release lets a run go on that is held: it stands where it stood. Errors as of Cancel.
+// Release lets a run go on that is held: it stands where it stood, and the check that stopped it does not stop this step again. Errors as of Cancel.
 func (e *Engine) Release(ctx context.Context, who api.Caller, name, why string) (*Run, error) {
 	return e.administer(ctx, who, name, "release", func(r *Run, u *unit) error {
 		if r.State != Held {
 			return problem.New(problem.Conflict, "run %s is not held", "流程 %s 未被停止", name)
 		}
 		r.State, r.Verdict = Open, Warned
+		if r.Stop != "" {
+			r.Pardon, r.Stop = append(r.Pardon, r.Stop), ""
+		}
 		if r.Step == "" {
 			r.State = Ended
 		}

@@ -60,6 +60,8 @@ type step struct {
 	wait    time.Duration
 	late    []effect
 	hint    text2
+
+	earlyAsks, earlyChecks int // how many come before any that needs the form
 }
 
 type code struct {
@@ -473,6 +475,7 @@ func (c *compiler) step(at string, s *step) {
 		}
 		s.checks = append(s.checks, check{x, c.cond(p+".when", x.When), c.text(p+".say", x.Say)})
 	}
+	s.early()
 	if len(d.Set) > 0 {
 		s.set = map[string]*value{}
 		for k, v := range d.Set {
@@ -635,4 +638,33 @@ func (c *compiler) effects(at string, list []Effect) (out []effect) {
 		out = append(out, x)
 	}
 	return out
+}
+
+// early finds how much of the step can be judged before its form is filled in.
+func (s *step) early() {
+	late := map[string]bool{"form": true}
+	s.earlyAsks = len(s.Ask)
+	for i, a := range s.Ask {
+		if mentions(a.ID+a.Events+a.Runs, late) {
+			late[a.As], s.earlyAsks = true, min(s.earlyAsks, i)
+		}
+	}
+	for _, d := range s.decide {
+		for _, in := range d.table.Inputs {
+			late[d.as] = late[d.as] || mentions(fmt.Sprint(in.Is), late)
+		}
+	}
+	for _, c := range s.Checks {
+		if mentions(c.When+c.Say.EN+c.Say.ZH, late) {
+			return
+		}
+		s.earlyChecks++
+	}
+}
+
+var words = regexp.MustCompile(`\.?[A-Za-z_][A-Za-z0-9_]*`)
+
+// mentions reports whether an expression, or a text that holds some, speaks of one of the names.
+func mentions(src string, names map[string]bool) bool {
+	return slices.ContainsFunc(words.FindAllString(src, -1), func(w string) bool { return names[w] })
 }

@@ -30,8 +30,10 @@ type Run struct {
 	By      string    `json:"by,omitempty"`
 	Wake    time.Time `json:"wake,omitzero"` // when its timer is due
 	Vars    tree      `json:"vars,omitempty"`
-	Saw     tree      `json:"saw,omitempty"`  // what its bindings are
-	Form    tree      `json:"form,omitempty"` // what was filled in last
+	Saw     tree      `json:"saw,omitempty"`    // what its bindings are
+	Form    tree      `json:"form,omitempty"`   // what was filled in last
+	Stop    string    `json:"stop,omitempty"`   // the check that holds it
+	Pardon  []string  `json:"pardon,omitempty"` // checks of this step that do not stop it any more: somebody let it go on
 }
 
 // Entry is one line of the journal: a scan, and what became of it.

@@ -31,6 +31,7 @@ type Scan struct {
 	Form   map[string]any `json:"form,omitempty"`
 	Finish bool           `json:"finish,omitempty" doc:"The person says that the step is done"`
 	At     time.Time      `json:"at,omitzero" doc:"When, by the scanner's clock; now if absent"`
+	Sent   time.Time      `json:"sent,omitzero" doc:"The scanner's clock now: shows how far it is off, however long the scan has waited to be sent"`
 	Device string         `json:"device,omitempty" maxLength:"200" doc:"What scanned: an identifier, or a name"`
 	Where  string         `json:"where,omitempty" maxLength:"200" doc:"The identifier of the place"`
 	DryRun bool           `json:"dryRun,omitempty" doc:"Say what would happen, and do nothing"`
@@ -191,11 +192,34 @@ func (p *passage) scope() scope {
 // nothing is a binding that no step has bound yet.
 var nothing ref.Val = newThing(map[string]any{"found": false, "here": false})
 
+// at is when it was scanned: by the scanner's clock, put right by how far it was off when it sent; never in the future.
 func (p *passage) at() time.Time {
-	if p.in.At.IsZero() || p.in.At.After(p.now.Add(skew)) {
+	at := p.in.At
+	if at.IsZero() {
 		return p.now
 	}
-	return p.in.At
+	if off := p.now.Sub(p.in.Sent); !p.in.Sent.IsZero() && off.Abs() > skew {
+		at = at.Add(off)
+	}
+	if at.After(p.now.Add(skew)) {
+		return p.now
+	}
+	return at
+}
+
+// offset says how the scanner's clock and the node's differ, when they do.
+func (p *passage) offset() string {
+	if off := p.in.Sent.Sub(p.now).Round(time.Second); !p.in.Sent.IsZero() && off.Abs() > skew {
+		return fmt.Sprintf("the scanner's clock is off by %s; the time of the scan was put right", off)
+	}
+	off := p.in.At.Sub(p.now).Round(time.Second)
+	switch {
+	case p.in.At.IsZero() || off.Abs() <= skew:
+		return ""
+	case off > 0:
+		return fmt.Sprintf("the scanner's clock is ahead by %s; the node's time is taken", off)
+	}
+	return fmt.Sprintf("it was scanned %s ago by the scanner's clock: it was offline, or its clock is wrong", -off)
 }
 
 func prefixOf(name string) string {
@@ -570,6 +594,11 @@ func (p *passage) gather(s *step) (*stop, []FieldView, error) {
 			return nil, nil, err
 		}
 		if missing {
+			// What no answer could change is said at once.
+			if halt := p.judge(s, s.earlyAsks, s.earlyChecks); halt != nil {
+				return halt, nil, nil
+			}
+			p.explain, p.verdict, p.said = nil, "", Text{}
 			return nil, p.blank(s), nil
 		}
 		return nil, nil, nil
@@ -742,6 +771,9 @@ var isDay = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 
 // read checks one field's value; en and zh say what is wrong with it.
 func (f *field) read(raw any) (v any, en, zh string) {
+	if raw, en, zh = f.inUnit(raw); en != "" {
+		return nil, en, zh
+	}
 	t := strings.TrimSpace(text(plain(raw)))
 	if len(t) > maxValue || !utf8.ValidString(t) {
 		return nil, fmt.Sprintf("it has over %d bytes", maxValue), fmt.Sprintf("超过 %d 字节", maxValue)
@@ -802,6 +834,31 @@ func (f *field) read(raw any) (v any, en, zh string) {
 		return nil, fmt.Sprintf("%q does not have the form that is wanted", clip(t)), fmt.Sprintf("%q 不符合要求的格式", clip(t))
 	}
 	return t, "", ""
+}
+
+// inUnit takes a number with another unit, {"value": 72, "unit": "[mi_i]"} or "72 [mi_i]", into the field's.
+func (f *field) inUnit(raw any) (v any, en, zh string) {
+	if f.Type != "number" && f.Type != "integer" {
+		return raw, "", ""
+	}
+	unit := ""
+	switch x := raw.(type) {
+	case map[string]any:
+		raw, unit = x["value"], text(x["unit"])
+	case string:
+		raw, unit, _ = strings.Cut(strings.TrimSpace(x), " ")
+	}
+	if unit = strings.TrimSpace(unit); unit == "" || unit == f.Unit {
+		return raw, "", ""
+	}
+	n, ok := toNumber(plain(raw))
+	if !ok {
+		return raw, "", "" // what it is instead is said by who reads it
+	}
+	if n, ok = convert(n, unit, f.Unit); !ok {
+		return nil, fmt.Sprintf("%q cannot be told in %q", clip(unit), f.Unit), fmt.Sprintf("%q 无法换算为 %q", clip(unit), f.Unit)
+	}
+	return n, "", ""
 }
 
 func bounds(f *field) (en, zh string) {

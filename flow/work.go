@@ -49,32 +49,8 @@ func (p *passage) work(s *step) (*stop, error) {
 		}
 		return p.move(s, to)
 	}
-	for i := range s.ask {
-		a := &s.ask[i]
-		if m, ok := p.run.Saw[a.As].(map[string]any); ok && a.Missing == "stop" && m["found"] != true {
-			return p.refuse("%v is registered nowhere", "%v 未注册", m["code"]), nil
-		}
-	}
-	sc := p.scope()
-	for i := range s.checks {
-		c := &s.checks[i]
-		ok, err := c.when.holds(sc, false)
-		if err != nil {
-			return p.broken(s, c.Check.When, err), nil
-		}
-		p.explain = append(p.explain, Reason{Check: c.Check.When, Outcome: fmt.Sprint(ok)})
-		if !ok {
-			continue
-		}
-		say, err := c.say.eval(sc)
-		if err != nil {
-			return p.broken(s, c.Check.When, err), nil
-		}
-		if c.Verdict == Warned && c.To == "" {
-			p.verdict, p.said = Warned, p.said.and(say)
-			continue
-		}
-		return &stop{c.Verdict, say, c.To}, nil
+	if halt := p.judge(s, len(s.ask), len(s.checks)); halt != nil {
+		return halt, nil
 	}
 	if halt, err := p.set(s); halt != nil || err != nil {
 		return halt, err
@@ -94,7 +70,7 @@ func (p *passage) work(s *step) (*stop, error) {
 			return nil, nil
 		}
 	}
-	sc = p.scope()
+	sc := p.scope()
 	to := End
 	for _, w := range s.next {
 		ok, err := w.when.holds(sc, true)
@@ -107,6 +83,45 @@ func (p *passage) work(s *step) (*stop, error) {
 		}
 	}
 	return p.move(s, to)
+}
+
+// judge looks at what must be known and at the checks, so many of each: the first that holds decides.
+func (p *passage) judge(s *step, asks, checks int) *stop {
+	for i := range s.ask[:asks] {
+		a := &s.ask[i]
+		if m, ok := p.run.Saw[a.As].(map[string]any); ok && a.Missing == "stop" && m["found"] != true {
+			return p.refuse("%v is registered nowhere", "%v 未注册", m["code"])
+		}
+	}
+	sc := p.scope()
+	for i := range s.checks[:checks] {
+		c := &s.checks[i]
+		ok, err := c.when.holds(sc, false)
+		if err != nil {
+			return p.broken(s, c.Check.When, err)
+		}
+		p.explain = append(p.explain, Reason{Check: c.Check.When, Outcome: fmt.Sprint(ok)})
+		if !ok {
+			continue
+		}
+		if c.Verdict == Stopped && slices.Contains(p.run.Pardon, c.Check.When) {
+			p.explain[len(p.explain)-1].Outcome = "true, but somebody let it go on"
+			continue
+		}
+		say, err := c.say.eval(sc)
+		if err != nil {
+			return p.broken(s, c.Check.When, err)
+		}
+		if c.Verdict == Warned && c.To == "" {
+			p.verdict, p.said = Warned, p.said.and(say)
+			continue
+		}
+		if c.Verdict == Stopped && c.To == "" {
+			p.run.Stop = c.Check.When
+		}
+		return &stop{c.Verdict, say, c.To}
+	}
+	return nil
 }
 
 // fault is an effect that could not be made ready: a rule's own error holds the run, a door's error fails the scan.
@@ -141,7 +156,7 @@ func (p *passage) set(s *step) (*stop, error) {
 
 // move brings the run to a step, and does that at once when it does itself.
 func (p *passage) move(from *step, to string) (*stop, error) {
-	p.run.Wake = time.Time{}
+	p.run.Wake, p.run.Pardon = time.Time{}, nil
 	if to == End {
 		p.run.State, p.run.Step = Ended, ""
 		end := from.end
@@ -235,6 +250,9 @@ func (p *passage) finish(s *step, began time.Time) (*Result, error) {
 	if p.fresh && s.After_() && p.run.Step == s.Step.Step && p.run.State == Open {
 		p.run.Wake = p.now.Add(s.wait)
 	}
+	if off := p.offset(); off != "" {
+		p.explain = append(p.explain, Reason{Check: "clock", Outcome: off})
+	}
 	res := p.answer(s, p.verdict, p.said, nil)
 	if p.in.DryRun {
 		return res, nil
@@ -259,10 +277,6 @@ func (p *passage) finish(s *step, began time.Time) (*Result, error) {
 		kept := *res
 		kept.ID = strings.TrimPrefix(p.in.ID, p.who.Ref.Name+" ")
 		p.unit.entry.Result = &kept
-	}
-	if off := p.in.At.Sub(p.now); !p.in.At.IsZero() && off > skew {
-		p.unit.entry.Explain = append(p.unit.entry.Explain, Reason{Check: "clock", Outcome: "the scanner's clock is ahead by " + off.Round(time.Second).String() + "; the node's is taken"})
-		res.Explain = p.unit.entry.Explain
 	}
 	if err := p.e.commit(p.ctx, &p.unit); err != nil {
 		return nil, err
