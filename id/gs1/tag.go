@@ -12,9 +12,10 @@ import (
 // Tag is what stands in the EPC memory of an RFID tag (EPC Tag Data Standard 2.2, 14): an EPC, the binary scheme that it is written in, and the filter
 // value, by which readers pick out cases or pallets.
 type Tag struct {
-	Scheme string // sgtin-96
-	Filter uint8  // 0 to 7; to 15 for usdod-96, to 63 for adi-var
-	URN    URN    // kind id
+	Scheme   string   // sgtin-96, sgtin+; empty of a tag that is kept as it is
+	Filter   uint8    // 0 to 7; to 15 for usdod-96, to 63 for adi-var; none for gid-96
+	URN      URN      // kind id, or raw of a tag that is kept as it is; none in a '+' scheme, which does not set the company prefix apart
+	Elements Elements // of a '+' scheme: the fields of its EPC, the key first, then the others that are on the tag
 }
 
 // coding is a binary scheme. A company prefix of so many digits stands in so many bits, by the partition; the field behind it fills what is left of both.
@@ -189,6 +190,13 @@ func plainNumberText(s string) bool { return digits(s) && (s == "0" || s[0] != '
 
 // Binary is the tag's EPC as bits, 0 and 1, without the zeros that fill up a word. Errors: problem.BadID for an EPC that the scheme cannot hold; a longer scheme may.
 func (t Tag) Binary() (string, error) {
+	if p := plusOf(t.Scheme); p != nil {
+		w, err := t.writePlus(p)
+		if err != nil {
+			return "", err
+		}
+		return w.String(), nil
+	}
 	c := codingOf(t.Scheme)
 	if c == nil {
 		return "", badTag(t.Scheme, "there is no such binary scheme", "没有这种二进制方案")
@@ -200,10 +208,16 @@ func (t Tag) Binary() (string, error) {
 	if !t.write(c, w) {
 		return "", badTag(t.URN.String(), "it does not fit into "+c.name+": take a scheme with more bits", "放不进 "+c.name+"：请选用位数更多的方案")
 	}
+	return w.String(), nil
+}
+
+// String is the row as 0 and 1.
+func (w *row) String() string {
+	out := make([]byte, len(w.b))
 	for i := range w.b {
-		w.b[i] += '0'
+		out[i] = '0' + w.b[i]
 	}
-	return string(w.b), nil
+	return string(out)
 }
 
 func (t Tag) write(c *coding, w *row) bool {
@@ -277,8 +291,12 @@ func ParseTag(s string) (Tag, error) {
 	if rest, ok := strings.CutPrefix(s, "urn:epc:tag:"); ok {
 		return parseTagURN(s, rest)
 	}
-	raw, err := hex.DecodeString(s)
-	if err != nil || len(raw) == 0 || len(raw) > 62 {
+	whole := s
+	if len(s) > 2 && len(s)%2 != 0 {
+		whole += "0"
+	}
+	raw, err := hex.DecodeString(whole)
+	if err != nil || len(raw) == 0 || len(raw) > maxTagBits/8 {
 		return Tag{}, badTag(s, "write urn:epc:tag:… or the hexadecimal digits of up to 31 words", "请写 urn:epc:tag:… 或至多 31 个字的十六进制数")
 	}
 	w := &row{}
@@ -292,17 +310,26 @@ func ParseTag(s string) (Tag, error) {
 			continue
 		}
 		t, ok := c.read(w)
-		if ok {
-			for _, b := range w.b[w.at:] {
-				ok = ok && b == 0
-			}
-		}
-		if !ok || len(w.b)-w.at > 31 {
+		if ok = ok && zeros(w.b[w.at:]); !ok {
 			return Tag{}, badTag(s, "its bits are no "+c.name, "其位串不是合法的 "+c.name)
 		}
 		return t, nil
 	}
-	return Tag{URN: URN{"raw", strconv.Itoa(len(raw) * 8), []string{"x" + strings.ToUpper(s)}}}, nil
+	for i := range plusCodings {
+		c := &plusCodings[i]
+		if c.header != raw[0] {
+			continue
+		}
+		t, en, zh := c.readPlus(w)
+		if en != "" {
+			return Tag{}, badTag(s, en, zh)
+		}
+		if err := t.Elements.Check(); err != nil {
+			return Tag{}, err
+		}
+		return t, nil
+	}
+	return Tag{URN: URN{"raw", strconv.Itoa(len(s) * 4), []string{"x" + strings.ToUpper(s)}}}, nil
 }
 
 func (c *coding) read(w *row) (t Tag, ok bool) {
@@ -427,10 +454,17 @@ func parseTagURN(s, rest string) (Tag, error) {
 	return t, err
 }
 
-// String is the tag's URN.
+// String is the tag's URN; of a '+' scheme, which has none, the canonical Digital Link of what it is on, with the other fields of the tag in its query.
 func (t Tag) String() string {
 	if t.URN.Kind == "raw" {
 		return t.URN.String()
+	}
+	if plusOf(t.Scheme) != nil {
+		l, err := t.Elements.Link("")
+		if err != nil {
+			return t.Elements.String()
+		}
+		return l.URI()
 	}
 	s := "urn:epc:tag:" + t.Scheme + ":"
 	if t.URN.Scheme != "gid" {
@@ -447,7 +481,8 @@ func (t Tag) Hex() (string, error) {
 
 func (t Tag) words() ([]byte, error) {
 	if t.URN.Kind == "raw" {
-		return hex.DecodeString(strings.TrimPrefix(t.URN.Fields[0], "x"))
+		digits := strings.TrimPrefix(t.URN.Fields[len(t.URN.Fields)-1], "x")
+		return hex.DecodeString(digits + "000"[:(4-len(digits)%4)%4])
 	}
 	s, err := t.Binary()
 	if err != nil {
