@@ -122,7 +122,7 @@ func TestCrashes(t *testing.T) {
 			}
 		}
 		for {
-			_, err := w.engine.some(context.Background())
+			_, err := w.engine.some(context.Background(), "")
 			w.engine.out.Lock()
 			left := len(w.engine.out.queue)
 			w.engine.out.Unlock()

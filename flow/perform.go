@@ -36,7 +36,11 @@ func (e *Engine) settle(ctx context.Context, key string) error {
 		if !waits {
 			return nil
 		}
-		if _, err := e.some(ctx); err != nil {
+		_, err := e.some(ctx, key)
+		e.out.Lock()
+		waits = e.out.keys[key] > 0
+		e.out.Unlock()
+		if err != nil && waits {
 			return problem.Wrap(err, problem.Busy, "earlier work on %s is not done yet: try again in a moment", "%s 的前一步操作尚未完成：请稍后重试", key)
 		}
 	}
@@ -46,11 +50,27 @@ const atOnce = 500
 
 // some does the oldest effects that wait, and takes them away. What cannot be done now stays, and everything behind it that touches the same
 // things; what can never be done holds its run, with the reason.
-func (e *Engine) some(ctx context.Context) (n int, err error) {
+// With a key, it does what that thing waits for, and nothing else.
+func (e *Engine) some(ctx context.Context, key string) (n int, err error) {
 	e.perform.Lock()
 	defer e.perform.Unlock()
 	e.out.Lock()
-	todo := append([]*act(nil), e.out.queue[:min(len(e.out.queue), atOnce)]...)
+	var todo []*act
+	if key == "" {
+		todo = slices.Clone(e.out.queue[:min(len(e.out.queue), atOnce)])
+	} else if e.out.keys[key] > 0 {
+		// From the newest back: whatever an effect touches must be as it was when that was decided.
+		wanted := map[string]bool{key: true}
+		for i := len(e.out.queue) - 1; i >= 0; i-- {
+			if a := e.out.queue[i]; anyOf(a.Keys, wanted) {
+				todo = append(todo, a)
+				for _, k := range a.Keys {
+					wanted[k] = true
+				}
+			}
+		}
+		slices.Reverse(todo)
+	}
 	e.out.Unlock()
 	if len(todo) == 0 {
 		return 0, nil
@@ -74,7 +94,7 @@ func (e *Engine) some(ctx context.Context) (n int, err error) {
 		}
 		switch k := problem.KindOf(failed[i]); {
 		case failed[i] == nil:
-		case k == problem.Unreachable || k == problem.Busy || k == problem.Canceled || k == problem.Internal || ctx.Err() != nil:
+		case k == problem.Unreachable || k == problem.Busy || k == problem.Canceled || k == problem.Internal || k == problem.Full || k == problem.ReadOnly || ctx.Err() != nil:
 			for _, k := range a.Keys {
 				blocked[k] = true
 			}
@@ -242,13 +262,13 @@ func (e *Engine) note(ctx context.Context, x Entry) error {
 func (e *Engine) performer(ctx context.Context) {
 	pause := time.Millisecond
 	for {
-		n, err := e.some(ctx)
+		n, err := e.some(ctx, "")
 		if ctx.Err() != nil {
 			return
 		}
 		switch {
 		case err != nil:
-			e.cfg.Log.Debug("effects wait", "err", err)
+			e.cfg.Log.Warn("effects of flows wait: they are tried again", "err", err)
 			pause = min(max(pause*2, 50*time.Millisecond), 30*time.Second)
 			select {
 			case <-ctx.Done():

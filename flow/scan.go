@@ -140,6 +140,8 @@ type passage struct {
 	said    Text // of the check that decided
 	verdict Verdict
 	explain []Reason
+	rule    string // the check that decided
+	fatal   *Text  // a rule that could not be computed
 	unit    unit
 	undo    []act
 	autos   int
@@ -504,24 +506,26 @@ func (p *passage) do(began time.Time) (*Result, error) {
 	if form != nil {
 		return p.answer(s, Asking, said("fill in the form", "请填写表单"), form), nil
 	}
-	from := s
+	from, before := s, clone(p.run)
 	if halt == nil {
-		before := clone(p.run)
 		if halt, err = p.work(s); err != nil {
 			return nil, err
 		}
 		if halt != nil {
 			// Nothing of the step is done, not the half that came before what stopped it.
-			p.run, p.unit, p.undo, p.effectsDone = before, unit{}, nil, nil
+			p.run, p.unit, p.undo, p.effectsDone = clone(before), unit{}, nil, nil
 		}
 	}
 	if halt != nil {
 		p.verdict, p.said = halt.verdict, halt.say
 		if halt.verdict == Stopped && halt.to == "" {
-			p.run.State = Held
+			p.run.State, p.run.Stop = Held, p.rule
 		} else if err := p.goTo(halt.to, s); err != nil {
 			return nil, err
 		}
+	}
+	if p.fatal != nil {
+		p.undone(before)
 	}
 	return p.finish(from, began)
 }

@@ -27,10 +27,19 @@ func clone(r Run) Run {
 	return r
 }
 
-// broken is the stop of a rule that cannot be computed: nothing of the step is done, and the run waits for somebody who can mend it.
+// broken is the stop of a rule that cannot be computed: nothing of the scan is done, and the run waits for somebody who can mend it.
 func (p *passage) broken(s *step, what string, err error) *stop {
 	p.explain = append(p.explain, Reason{Check: what, Outcome: err.Error()})
-	return &stop{Stopped, said("the rule %s of the step %q cannot be computed: %s", "步骤的规则 %s（%q）无法计算：%s", what, s.Step.Step, err), ""}
+	t := said("the rule %[1]s of the step %[2]q cannot be computed: %[3]s", "步骤 %[2]q 的规则 %[1]s 无法计算：%[4]s", what, s.Step.Step, problem.Say(err, problem.English), problem.Say(err, problem.Chinese))
+	p.fatal = &t
+	return &stop{Stopped, t, ""}
+}
+
+// undone takes back all that this scan was to do, and holds the run where it stood.
+func (p *passage) undone(was Run) {
+	p.run, p.unit, p.undo, p.effectsDone = was, unit{}, nil, nil
+	p.run.State, p.run.Stop = Held, ""
+	p.verdict, p.said = Stopped, *p.fatal
 }
 
 // work does a step's checks, variables and effects, and goes on. A stop undoes what this scan was to do.
@@ -116,9 +125,7 @@ func (p *passage) judge(s *step, asks, checks int) *stop {
 			p.verdict, p.said = Warned, p.said.and(say)
 			continue
 		}
-		if c.Verdict == Stopped && c.To == "" {
-			p.run.Stop = c.Check.When
-		}
+		p.rule = c.Check.When
 		return &stop{c.Verdict, say, c.To}
 	}
 	return nil
@@ -126,7 +133,7 @@ func (p *passage) judge(s *step, asks, checks int) *stop {
 
 // fault is an effect that could not be made ready: a rule's own error holds the run, a door's error fails the scan.
 func (p *passage) fault(s *step, err error) (*stop, error) {
-	if k := problem.KindOf(err); k == problem.Unreachable || k == problem.Busy || k == problem.Canceled {
+	if k := problem.KindOf(err); k == problem.Unreachable || k == problem.Busy || k == problem.Canceled || k == problem.Full || k == problem.ReadOnly {
 		return nil, err
 	}
 	return p.broken(s, "do", err), nil

@@ -306,7 +306,7 @@ func (w *world) settled() {
 		if n == 0 {
 			return
 		}
-		if _, err := w.engine.some(context.Background()); err != nil && w.fail == nil {
+		if _, err := w.engine.some(context.Background(), ""); err != nil && w.fail == nil {
 			w.t.Fatal(err)
 		}
 	}
