@@ -14,6 +14,7 @@ import (
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/indicator"
+	"github.com/fujie-id/fujie/label"
 	"github.com/fujie-id/fujie/mint"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -36,6 +37,7 @@ type business struct {
 	engine     *flow.Engine
 	desk       *solutions.Desk
 	projection *indicator.Projection
+	labels     *label.Desk
 	codes      codeStock
 }
 
@@ -86,8 +88,11 @@ func (n *Node) openBusiness(ctx context.Context) error {
 		return err
 	}
 	n.closes = append(n.closes, b.projection.Close)
+	if b.labels, err = n.openLabels(ctx); err != nil {
+		return err
+	}
 	b.desk, err = solutions.New(ctx, solutions.Config{Prefix: n.cfg.Prefix, Registry: papers{n.registry, n}, Templates: n.templates.Load(), Mint: n.in.mint, Accounts: n.in.accounts,
-		CheckSQL: b.projection.Check, Open: func(ctx context.Context, name string) (int, error) { return b.engine.Count(ctx, name) },
+		Labels: b.labels, CheckSQL: b.projection.Check, Open: func(ctx context.Context, name string) (int, error) { return b.engine.Count(ctx, name) },
 		Dir: filepath.Join(n.cfg.Data, "solutions"), Now: n.now, Log: n.log})
 	if err != nil {
 		return err

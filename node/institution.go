@@ -136,6 +136,9 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 				if err := n.business.desk.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 					n.log.Error("a paper about solutions could not be read again", "id", c.ID, "err", err)
 				}
+				if err := n.business.labels.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
+					n.log.Error("a label could not be read again", "id", c.ID, "err", err)
+				}
 			}
 			if err := n.policy.Heard(ctx, c.ID); err != nil && ctx.Err() == nil {
 				n.log.Error("a rule could not be read again", "id", c.ID, "err", err)

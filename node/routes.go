@@ -127,6 +127,7 @@ func (n *Node) front() *api.API {
 		if b := n.business; b != nil {
 			b.engine.Register(a)
 			b.desk.Operations(a)
+			b.labels.Register(a)
 			b.projection.Operations(a, indicator.Door{Prefix: n.cfg.Prefix, Figures: b.figures})
 		}
 		if n.in.live != nil {
