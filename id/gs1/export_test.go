@@ -1,6 +1,12 @@
 package gs1
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strconv"
+)
 
 // Header is the header of a binary scheme, as eight bits.
 func Header(scheme string) string {
@@ -41,3 +47,59 @@ func Widths(scheme, option string) []int {
 	}
 	return out
 }
+
+// Packing is a part of a value on a tag as table F gives it: empty where it says nothing.
+type Packing struct {
+	Way                    byte
+	N, Bits, Which, Length string
+}
+
+// Packings are the parts of the value of an application identifier.
+func Packings(ai string) (out []Packing) {
+	for _, p := range packings[ai] {
+		x := Packing{Way: p.way, N: strconv.Itoa(p.n)}
+		length := strconv.Itoa(bits.Len(uint(p.n)))
+		switch p.way {
+		case 'N':
+			x.Bits = strconv.Itoa(4 * p.n)
+		case 'I':
+			x.Bits = strconv.Itoa(widthOf(p.n))
+		case 'A', 'T':
+			x.Which, x.Length = "3", length
+		case 'V':
+			x.Length = length
+		case 'C':
+			x.Bits = "12"
+		case 'D':
+			x.Bits = "16"
+		case 'M':
+			x.Bits = "27"
+		case 'B', '-':
+			x.Bits = "1"
+		case 'S':
+			x.Bits = "8"
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// AllPackings are the application identifiers that tags hold.
+func AllPackings() []string { return slices.Collect(maps.Keys(packings)) }
+
+// Wordings are the bits of a text in each way of writing it.
+func Wordings(n int) (out []int) {
+	for way := range wordings {
+		out = append(out, wordings[way].width(way, n))
+	}
+	return out
+}
+
+// Plus is the header of a '+' scheme, as eight bits, and its fields.
+func Plus(name string) (string, []string) {
+	c := plusOf(name)
+	return fmt.Sprintf("%08b", c.header), c.ais
+}
+
+// Dates is how many dates may stand in front.
+var Dates = len(prioritised)

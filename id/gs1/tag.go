@@ -456,8 +456,13 @@ func parseTagURN(s, rest string) (Tag, error) {
 
 // String is the tag's URN; of a '+' scheme, which has none, the canonical Digital Link of what it is on, with the other fields of the tag in its query.
 func (t Tag) String() string {
-	if t.URN.Kind == "raw" {
+	switch t.URN.Kind {
+	case "raw":
 		return t.URN.String()
+	case "":
+		if t.Elements == nil {
+			return ""
+		}
 	}
 	if plusOf(t.Scheme) != nil {
 		l, err := t.Elements.Link("")
