@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // Definition is a flow as it is declared. A value in it is literal text with {{ CEL }} inside, one CEL expression when it begins
@@ -147,6 +148,7 @@ type Effect struct {
 	Message  *Message  `yaml:"message" json:"message,omitempty"`
 	Task     *TaskRule `yaml:"task" json:"task,omitempty"`
 	Divert   *Divert   `yaml:"divert" json:"divert,omitempty"`
+	Start    *Start    `yaml:"start" json:"start,omitempty"`
 }
 
 // Event is an event to be captured, in the words of EPCIS 2.0.
@@ -244,6 +246,12 @@ type Divert struct {
 	To    string `yaml:"to" json:"to"`
 }
 
+// Start begins a run of another flow, which waits at its first step for whoever scans the thing. One that is open about it already goes on instead.
+type Start struct {
+	Flow  string `yaml:"flow" json:"flow" doc:"Of this solution, or solution/flow"`
+	About any    `yaml:"about" json:"about"`
+}
+
 // Way is one of the ways on from a step.
 type Way struct {
 	When string `yaml:"when" json:"when,omitempty"`
@@ -307,6 +315,16 @@ func unmarshal(b []byte, into any) (err error) {
 			err = errors.New("it cannot be read as YAML: a key has a tag or an anchor in the place of its value; take it out")
 		}
 	}()
+	// Aliases of aliases make a small file huge.
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return err
+	}
+	for _, doc := range file.Docs {
+		if doc != nil && doc.Body != nil && len(ast.Filter(ast.AliasType, doc.Body)) > 0 {
+			return errors.New("it has an alias (*name): write out what it stands for")
+		}
+	}
 	return yaml.UnmarshalWithOptions(b, into, yaml.Strict())
 }
 

@@ -174,6 +174,7 @@ type unit struct {
 	was   []table.Row[Task] // of tasks that there are
 	mails []Mail
 	acts  []*act
+	begun []Run // of other flows, that its step starts
 	done  chan error
 }
 
@@ -241,6 +242,11 @@ func (e *Engine) write(ctx context.Context, units []*unit) error {
 	for _, u := range units {
 		if u.run != nil {
 			if err := runs.Set(&b, u.old, *u.run); err != nil {
+				return err
+			}
+		}
+		for _, r := range u.begun {
+			if err := runs.Set(&b, table.Row[Run]{}, r); err != nil {
 				return err
 			}
 		}

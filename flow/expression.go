@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -246,6 +247,28 @@ func helpers() []cel.EnvOption {
 		one("prefix", cel.StringType, func(v any) (any, error) { return part(v, id.ID.Prefix) }),
 		one("suffix", cel.StringType, func(v any) (any, error) { return part(v, id.ID.Suffix) }),
 		two("sameThing", cel.BoolType, func(a, b any) (any, error) { return epcis.Key(text(a)) == epcis.Key(text(b)), nil }),
+		one("date", cel.TimestampType, func(v any) (any, error) {
+			t, err := time.ParseInLocation(time.DateOnly, text(v), zone)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no day: write 2026-11-22", text(v))
+			}
+			return t, nil
+		}),
+		one("lower", cel.StringType, func(v any) (any, error) { return strings.ToLower(text(v)), nil }),
+		one("upper", cel.StringType, func(v any) (any, error) { return strings.ToUpper(text(v)), nil }),
+		cel.Function("convert", cel.Overload("fujie_convert", []*cel.Type{cel.DynType, cel.StringType, cel.StringType}, cel.DoubleType, cel.FunctionBinding(func(args ...ref.Val) ref.Val {
+			x, ok := toNumber(native(args[0]))
+			from, to := text(native(args[1])), text(native(args[2]))
+			if !ok {
+				return types.NewErr("convert: %q is no number", text(native(args[0])))
+			}
+			y, ok := convert(x, from, to)
+			if !ok {
+				return types.NewErr("convert: %q cannot be told in %q", from, to)
+			}
+			return types.Double(y)
+		}))),
+		cel.Function("coalesce", coalesce(2), coalesce(3), coalesce(4)),
 		two("orElse", cel.DynType, func(a, b any) (any, error) {
 			if a == nil || a == "" {
 				return b, nil
@@ -262,6 +285,18 @@ func helpers() []cel.EnvOption {
 			return math.Round(x*p) / p, nil
 		}),
 	}
+}
+
+// coalesce is the first of so many values that is not null and no empty text.
+func coalesce(n int) cel.FunctionOpt {
+	return cel.Overload(fmt.Sprintf("fujie_coalesce_%d", n), slices.Repeat([]*cel.Type{cel.DynType}, n), cel.DynType, cel.FunctionBinding(func(args ...ref.Val) ref.Val {
+		for _, v := range args {
+			if x := native(v); x != nil && x != "" {
+				return v
+			}
+		}
+		return args[len(args)-1]
+	}))
 }
 
 // newEnv is where the expressions of one flow are compiled: they see its bindings, and what every step has.

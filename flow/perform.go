@@ -361,7 +361,7 @@ func (e *Engine) timer(ctx context.Context, name string, now time.Time) error {
 		return nil
 	}
 	s := p.p.steps[p.run.Step]
-	if s == nil || !s.After_() {
+	if s == nil || !s.timed() {
 		return e.commit(ctx, &unit{old: row, run: &p.run})
 	}
 	p.parties = map[string]any{}

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"regexp"
@@ -38,6 +39,8 @@ type Program struct {
 	uses  map[string]any
 	names []string // of all bindings
 	end   *ending
+
+	asksRoles bool // who.roles stands in it
 }
 
 // step is a compiled step.
@@ -143,7 +146,7 @@ func (c *compiler) fault(path, en, zh string, args ...any) {
 // Compile checks every name and expression of the flow and makes it ready. Errors: Faults, all there are.
 func (d *Definition) Compile(sol Solution) (*Program, error) {
 	c := &compiler{d: d, sol: sol}
-	p := &Program{Name: sol.Name + "/" + d.Flow, Title: d.Name, def: d, sol: sol, steps: map[string]*step{}, uses: map[string]any{}, vars: map[string]any{}}
+	p := &Program{Name: sol.Name + "/" + d.Flow, Title: d.Name, def: d, sol: sol, steps: map[string]*step{}, asksRoles: bytes.Contains(d.src, []byte("who.roles")), uses: map[string]any{}, vars: map[string]any{}}
 	for k, v := range sol.Uses {
 		p.uses[k] = plain(v)
 	}
@@ -632,8 +635,18 @@ func (c *compiler) effects(at string, list []Effect) (out []effect) {
 				x.due = c.duration(p+".task.due", v.Due)
 			}
 		}
+		if v := e.Start; v != nil {
+			kinds++
+			if name := strings.TrimPrefix(v.Flow, c.sol.Name+"/"); !nameRule.MatchString(name) && strings.Count(v.Flow, "/") != 1 {
+				c.fault(p+".start.flow", "%q is no name of a flow", "%q 不是流程名", v.Flow)
+			}
+			if v.About == nil {
+				c.fault(p+".start", "the run is about nothing: give about", "未写明流程的对象：请给出 about")
+			}
+			put("about", p+".start.about", v.About)
+		}
 		if kinds != 1 {
-			c.fault(p, "an effect does one thing: event, register, change, issue, message, task or divert; this one names %d", "一个动作只能是 event、register、change、issue、message、task、divert 之一；此处有 %d 个", kinds)
+			c.fault(p, "an effect does one thing: event, register, change, issue, message, task, divert or start; this one names %d", "一个动作只能是 event、register、change、issue、message、task、divert、start 之一；此处有 %d 个", kinds)
 		}
 		out = append(out, x)
 	}

@@ -140,6 +140,7 @@ type passage struct {
 	said    Text // of the check that decided
 	verdict Verdict
 	explain []Reason
+	has     []any  // roles
 	rule    string // the check that decided
 	fatal   *Text  // a rule that could not be computed
 	unit    unit
@@ -176,7 +177,7 @@ func (p *passage) binding(f Found, code string) map[string]any {
 func (p *passage) scope() scope {
 	s := scope{"form": map[string]any(p.run.Form), "vars": map[string]any(p.run.Vars), "uses": p.p.uses, "parties": p.parties, "device": p.in.Device, "where": p.in.Where,
 		"now": p.now, "at": p.at(), "it": nil, "match": []any{},
-		"who": map[string]any{"id": p.who.Ref.Name, "prefix": prefixOf(p.who.Ref.Name), "name": suffixOf(p.who.Ref.Name)},
+		"who": map[string]any{"id": p.who.Ref.Name, "prefix": prefixOf(p.who.Ref.Name), "name": suffixOf(p.who.Ref.Name), "roles": p.roles()},
 		"run": map[string]any{"id": p.run.ID, "started": p.run.Started, "step": p.run.Step, "prefix": p.e.cfg.Prefix}}
 	for _, name := range p.p.names {
 		switch v := p.run.Saw[name].(type) {
@@ -193,6 +194,19 @@ func (p *passage) scope() scope {
 
 // nothing is a binding that no step has bound yet.
 var nothing ref.Val = newThing(map[string]any{"found": false, "here": false})
+
+// roles are the caller's in the solution, when the flow asks for them.
+func (p *passage) roles() []any {
+	if p.has == nil {
+		p.has = []any{}
+		for _, r := range p.p.sol.Roles {
+			if p.p.asksRoles && p.e.cfg.May(p.ctx, p.who, p.p.sol.Name, r) {
+				p.has = append(p.has, r)
+			}
+		}
+	}
+	return p.has
+}
 
 // at is when it was scanned: by the scanner's clock, put right by how far it was off when it sent; never in the future.
 func (p *passage) at() time.Time {

@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 type Table struct {
 	Table   string       `yaml:"table" json:"table"`
 	Name    Text         `yaml:"name" json:"name"`
-	Hit     string       `yaml:"hit" json:"hit,omitempty" enum:"first,collect" doc:"first: the first row that fits (the default); collect: all that fit, as a list"`
+	Hit     string       `yaml:"hit" json:"hit,omitempty" enum:"first,collect,nearest" doc:"first: the first row that fits (the default); collect: all that fit, as a list; nearest: of those that fit, the one whose plain numbers are nearest to the inputs"`
 	Inputs  []TableInput `yaml:"inputs" json:"inputs"`
 	Outputs []string     `yaml:"outputs" json:"outputs"`
 	Rows    []TableRow   `yaml:"rows" json:"rows"`
@@ -47,8 +48,8 @@ func ParseTable(file string, b []byte) (*Table, error) {
 	if !nameRule.MatchString(t.Table) {
 		fault("$.table", "%q is no name of a table", "%q 不能作为决策表名", t.Table)
 	}
-	if t.Hit != "" && t.Hit != "first" && t.Hit != "collect" {
-		fault("$.hit", "hit is %q: write first or collect", "hit 为 %q：应为 first 或 collect", t.Hit)
+	if !slices.Contains([]string{"", "first", "collect", "nearest"}, t.Hit) {
+		fault("$.hit", "hit is %q: write first, collect or nearest", "hit 为 %q：应为 first、collect 或 nearest", t.Hit)
 	}
 	if len(t.Inputs) == 0 || len(t.Outputs) == 0 || len(t.Rows) == 0 || len(t.Rows) > 10_000 {
 		fault("$", "a table has inputs, outputs, and 1 to 10000 rows", "决策表须有输入、输出及 1 至 10000 行")
@@ -150,10 +151,12 @@ type lookup struct {
 	*Table
 	inputs []*value
 	rows   []row
+	spread []float64 // by input: how far the numbers of the rows lie apart
 }
 
 type row struct {
-	when []cond // by input; nil: whatever
+	when []cond    // by input; nil: whatever
+	near []float64 // by input, of a table that looks for the nearest: the number that it is to be near to; NaN: there is none
 	then map[string]any
 }
 
@@ -165,9 +168,17 @@ func (c *compiler) table(t *Table) *lookup {
 		out.inputs = append(out.inputs, own.value(fmt.Sprintf("$.inputs[%d].is", i), in.Is))
 	}
 	for _, r := range t.Rows {
-		x := row{when: make([]cond, len(t.Inputs)), then: map[string]any{}}
+		x := row{when: make([]cond, len(t.Inputs)), near: make([]float64, len(t.Inputs)), then: map[string]any{}}
 		for i, in := range t.Inputs {
-			if want, ok := r.When[in.Name]; ok {
+			x.near[i] = math.NaN()
+			want, ok := r.When[in.Name]
+			if _, words := want.(string); t.Hit == "nearest" && ok && !words {
+				if f, number := toNumber(plain(want)); number {
+					x.near[i] = f
+					continue
+				}
+			}
+			if ok {
 				x.when[i], _ = parseCond(plain(want)) // ParseTable has looked
 			}
 		}
@@ -178,6 +189,18 @@ func (c *compiler) table(t *Table) *lookup {
 			}
 		}
 		out.rows = append(out.rows, x)
+	}
+	for i := range t.Inputs {
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, r := range out.rows {
+			if !math.IsNaN(r.near[i]) {
+				low, high = min(low, r.near[i]), max(high, r.near[i])
+			}
+		}
+		if high <= low {
+			low, high = 0, 1
+		}
+		out.spread = append(out.spread, high-low)
 	}
 	c.faults = append(c.faults, own.faults...)
 	return out
@@ -193,6 +216,8 @@ func (t *lookup) eval(s scope) any {
 		}
 	}
 	all := []any{}
+	var best map[string]any
+	least := math.Inf(1)
 	for i, r := range t.rows {
 		fits := true
 		for k, c := range r.when {
@@ -209,10 +234,29 @@ func (t *lookup) eval(s scope) any {
 		if _, own := out["row"]; !own {
 			out["row"] = int64(i + 1)
 		}
-		if t.Hit != "collect" {
+		switch t.Hit {
+		case "collect":
+			all = append(all, out)
+		case "nearest":
+			far, known := 0.0, true
+			for k, want := range r.near {
+				if math.IsNaN(want) {
+					continue
+				}
+				x, ok := toNumber(in[k])
+				known = known && ok
+				far += math.Abs(x-want) / t.spread[k]
+			}
+			if known && far < least {
+				least, best = far, out
+				best["distance"] = far
+			}
+		default:
 			return out
 		}
-		all = append(all, out)
+	}
+	if best != nil {
+		return best
 	}
 	if t.Hit == "collect" {
 		return all

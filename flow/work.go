@@ -10,6 +10,8 @@ import (
 
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/store"
+	"github.com/fujie-id/fujie/store/table"
 	"github.com/fujie-id/fujie/trace/epcis"
 )
 
@@ -185,7 +187,7 @@ func (p *passage) move(from *step, to string) (*stop, error) {
 	}
 	s := p.p.steps[to]
 	p.run.Step = to
-	if s.After_() {
+	if s.timed() {
 		p.run.Wake = p.now.Add(s.wait)
 	}
 	if !s.Auto {
@@ -221,8 +223,8 @@ func (t Text) and(more Text) Text {
 	return Text{EN: join(t.EN, more.EN), ZH: join(t.ZH, more.ZH)}
 }
 
-// After_ reports whether the step has a timer.
-func (s *step) After_() bool { return s.Step.After != nil }
+// timed reports whether the step has a timer.
+func (s *step) timed() bool { return s.Step.After != nil }
 
 // goTo is where a stop leads.
 func (p *passage) goTo(to string, from *step) error {
@@ -254,7 +256,7 @@ func (p *passage) finish(s *step, began time.Time) (*Result, error) {
 	}
 	p.run.Verdict, p.run.Say, p.run.Last = p.verdict, p.said, p.now
 	p.run.Steps++
-	if p.fresh && s.After_() && p.run.Step == s.Step.Step && p.run.State == Open {
+	if p.fresh && s.timed() && p.run.Step == s.Step.Step && p.run.State == Open {
 		p.run.Wake = p.now.Add(s.wait)
 	}
 	if off := p.offset(); off != "" {
@@ -277,7 +279,7 @@ func (p *passage) finish(s *step, began time.Time) (*Result, error) {
 		Who: p.who.Ref.Name, Device: p.in.Device, Place: p.in.Where, At: p.at(), Received: p.now, Micros: now.Sub(began).Microseconds(), Started: p.run.Started, State: p.run.State,
 		Explain: p.explain, Undo: p.undo, Effects: p.effectsDone}
 	if p.run.ID == "" {
-		p.unit.acts, p.unit.mails, p.unit.tasks = nil, nil, nil
+		p.unit.acts, p.unit.mails, p.unit.tasks, p.unit.begun = nil, nil, nil, nil
 		p.unit.entry.No, p.unit.entry.State = 0, ""
 	}
 	if p.in.ID != "" {
@@ -502,9 +504,50 @@ func (p *passage) effect(x *effect, sc scope, undo bool) error {
 		}
 		p.unit.tasks = append(p.unit.tasks, t)
 		p.effectsDone = append(p.effectsDone, Done{"task", name.EN})
+	case x.Start != nil:
+		return p.begin(x, sc, undo)
 	case x.Event != nil:
 		return p.event(x, sc, undo)
 	}
+	return nil
+}
+
+// begin makes the run of another flow that a step starts.
+func (p *passage) begin(x *effect, sc scope, undo bool) error {
+	if undo {
+		return fmt.Errorf("a run that was started cannot be undone: cancel it")
+	}
+	about, err := x.fields["about"].text(sc)
+	if err == nil {
+		about, err = identifier("what the run is about", about)
+	}
+	if err != nil {
+		return err
+	}
+	name := x.Start.Flow
+	if !strings.Contains(name, "/") {
+		name = p.p.sol.Name + "/" + name
+	}
+	q := p.e.program(name)
+	if q == nil {
+		return fmt.Errorf("the flow %s is not installed here", name)
+	}
+	key, open := epcis.Key(about), ""
+	if err := runs.By(p.ctx, p.e.cfg.Store, "about", table.Is(pair(key, name)), func(r Run) error { open = r.ID; return store.Stop }); err != nil {
+		return err
+	}
+	p.effectsDone = append(p.effectsDone, Done{"start", name + " " + about})
+	if open != "" {
+		return nil
+	}
+	r := Run{Flow: name, Version: q.sol.Version, About: about, Key: key, State: Open, Step: q.start.Step.Step, Started: p.now, Last: p.now, By: p.who.Ref.Name, Vars: maps.Clone(q.vars), Saw: tree{}, Form: tree{}}
+	if r.ID, err = p.e.name(); err != nil {
+		return err
+	}
+	if q.start.timed() {
+		r.Wake = p.now.Add(q.start.wait)
+	}
+	p.unit.begun = append(p.unit.begun, r)
 	return nil
 }
 
