@@ -577,8 +577,8 @@ func (p *passage) gather(s *step) (*stop, []FieldView, error) {
 			return p.refuse("nothing was scanned: %s", "没有扫描内容：%[2]s", s.Name.EN, s.Name.ZH), nil, nil
 		}
 		v, err := id.Parse(p.scanned.id)
-		if err != nil {
-			return p.refuse("%q cannot be read as an identifier", "%q 无法识别为标识", clip(code)), nil, nil
+		if err != nil || v.IsPrefix() {
+			return p.refuse("%q cannot be read as an identifier: scan it again", "%q 无法识别为标识：请重新扫描", clip(code)), nil, nil
 		}
 		if s.pattern != nil && !s.pattern.MatchString(v.Suffix()) {
 			return p.refuse("%s is no code that belongs here", "%s 不是此处应扫描的编码", clip(code)), nil, nil
@@ -838,7 +838,7 @@ func (f *field) read(raw any) (v any, en, zh string) {
 		}
 	case "id":
 		x, err := id.Parse(t)
-		if err != nil {
+		if err != nil || x.IsPrefix() && strings.Trim(t, "0123456789.") != "" {
 			return nil, fmt.Sprintf("%q is no identifier", clip(t)), fmt.Sprintf("%q 不是标识", clip(t))
 		}
 		t = x.String()
