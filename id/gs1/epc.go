@@ -1,6 +1,8 @@
 package gs1
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fujie-id/fujie/problem"
@@ -11,246 +13,320 @@ import (
 type URN struct {
 	Kind   string   // id, class, idpat, raw
 	Scheme string   // sgtin, sscc, …; of raw: the number of bits
-	Fields []string // as they stand, escapes taken off; * in patterns
+	Fields []string // with the escapes taken off; * in patterns; of raw: the bits as x and hexadecimal digits, with the family of ISO/IEC 15961 in front if there is one
 }
 
-// form is how the fields of a scheme look.
+// form is how the fields of a scheme look (6.3). Those of GS1's keys begin with a company prefix and a reference.
 type form struct {
-	company   bool   // the first field is a company prefix of 6 to 12 digits
-	digits    int    // company prefix and reference together; 0: the reference is text
-	text      int    // most characters of the reference that is text
-	numbers   bool   // the last field is digits
-	last      int    // most characters of the last field; 0: there is none
-	first     int    // fewest
-	fields    int    // how many there are
-	alphabet  string // of a reference that is text: "" is the invariant set of ISO 646
-	widths    []int  // digits of fields of a fixed width behind the reference
-	kind      string // class, for lgtin
-	pattern   bool   // may stand in a pattern with * from some field on
-	noLinkYet bool   // has no Digital Link
+	fields  int    // how many there are
+	digits  int    // of company prefix and reference together; 0: the reference is text
+	text    int    // most characters of both, where the reference is text
+	part    bool   // that text is a part number: capitals, digits, -, # and /
+	pieces  bool   // behind the reference stand the number of the piece and of all, two digits each
+	serial  int    // most characters of the last field; 0: there is none
+	numbers bool   // it is digits
+	plain   bool   // and begins with 0 only if it is 0
+	kind    string // class, where it is no instance
+	pattern bool   // may stand in a pattern, with * from some field on
+	other   bool   // does not begin with a company prefix, and has no Digital Link
 }
-
-const cpiLetters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-#/"
 
 var forms = map[string]form{
-	"sgtin": {company: true, digits: 13, last: 20, first: 1, fields: 3, pattern: true},
-	"lgtin": {company: true, digits: 13, last: 20, first: 1, fields: 3, kind: "class"},
-	"sscc":  {company: true, digits: 17, fields: 2, pattern: true},
-	"sgln":  {company: true, digits: 12, last: 20, first: 1, fields: 3, pattern: true},
-	"pgln":  {company: true, digits: 12, fields: 2, pattern: true},
-	"grai":  {company: true, digits: 12, last: 16, first: 1, fields: 3, pattern: true},
-	"giai":  {company: true, text: 30, fields: 2, pattern: true},
-	"gsrn":  {company: true, digits: 17, fields: 2, pattern: true},
-	"gsrnp": {company: true, digits: 17, fields: 2, pattern: true},
-	"gdti":  {company: true, digits: 12, last: 17, first: 1, fields: 3, pattern: true},
-	"sgcn":  {company: true, digits: 12, last: 12, first: 1, numbers: true, fields: 3, pattern: true},
-	"cpi":   {company: true, text: 30, alphabet: cpiLetters, last: 12, first: 1, numbers: true, fields: 3, pattern: true},
-	"ginc":  {company: true, text: 30, fields: 2, pattern: true},
-	"gsin":  {company: true, digits: 16, fields: 2, pattern: true},
-	"itip":  {company: true, digits: 13, widths: []int{2, 2}, last: 20, first: 1, fields: 5, pattern: true},
-	"upui":  {company: true, digits: 13, last: 28, first: 1, fields: 3, pattern: true},
-	"gid":   {fields: 3, pattern: true, noLinkYet: true},
-	"usdod": {fields: 2, pattern: true, noLinkYet: true},
-	"adi":   {fields: 3, pattern: true, noLinkYet: true},
-	"bic":   {fields: 1, noLinkYet: true},
-	"imovn": {fields: 1, noLinkYet: true},
+	"sgtin": {fields: 3, digits: 13, serial: 20, pattern: true},
+	"lgtin": {fields: 3, digits: 13, serial: 20, kind: "class"},
+	"sscc":  {fields: 2, digits: 17, pattern: true},
+	"sgln":  {fields: 3, digits: 12, serial: 20, pattern: true},
+	"pgln":  {fields: 2, digits: 12, pattern: true},
+	"grai":  {fields: 3, digits: 12, serial: 16, pattern: true},
+	"giai":  {fields: 2, text: 30, pattern: true},
+	"gsrn":  {fields: 2, digits: 17, pattern: true},
+	"gsrnp": {fields: 2, digits: 17, pattern: true},
+	"gdti":  {fields: 3, digits: 12, serial: 17, pattern: true},
+	"sgcn":  {fields: 3, digits: 12, serial: 12, numbers: true, pattern: true},
+	"cpi":   {fields: 3, text: 30, part: true, serial: 12, numbers: true, plain: true, pattern: true},
+	"ginc":  {fields: 2, text: 30, pattern: true},
+	"gsin":  {fields: 2, digits: 16, pattern: true},
+	"itip":  {fields: 5, digits: 13, pieces: true, serial: 20, pattern: true},
+	"upui":  {fields: 3, digits: 13, serial: 28, pattern: true},
+	"gid":   {fields: 3, pattern: true, other: true},
+	"usdod": {fields: 2, pattern: true, other: true},
+	"adi":   {fields: 3, pattern: true, other: true},
+	"bic":   {fields: 1, other: true},
+	"imovn": {fields: 1, other: true},
 }
 
-// escapedInURN are the characters of the invariant set that stand escaped in a URN (Tag Data Standard, table A-1).
-const escapedInURN = "\"%&/<>?#"
+// schemeNames are the schemes, for sentences.
+const schemeNames = "sgtin, sscc, sgln, grai, giai, gsrn, gsrnp, gdti, cpi, sgcn, ginc, gsin, itip, upui, pgln, gid, usdod, adi, bic, imovn"
 
 // invariant says whether a byte is in the subset of ISO 646 that serials may have (GS1 General Specifications, figure 7.11-1).
 func invariant(c byte) bool {
 	return c == '!' || c >= '%' && c <= '?' || c == '"' || c >= 'A' && c <= 'Z' || c == '_' || c >= 'a' && c <= 'z'
 }
 
-func badURN(s, en, zh string) error {
-	return problem.New(problem.BadID, "%.100q is no EPC: %[2]s", "%.100q 不是 EPC：%[3]s", s, en, zh)
+// badURN says what is wrong with an EPC, the first character being 1.
+func badURN(s string, at int, en, zh string) error {
+	return problem.New(problem.BadID, "%[1]q is no EPC, character %[2]d: %[3]s", "%[1]q 不是 EPC，第 %[2]d 个字符：%[4]s", clip(s), at+1, en, zh)
 }
 
-// ParseURN reads an EPC URN, strictly. A tag's URN (urn:epc:tag:…) is read by ParseTag. Errors: problem.BadID with what is wrong and how it must look.
+// ParseURN reads an EPC URN, strictly: urn:epc:id:…, urn:epc:class:lgtin:…, urn:epc:idpat:…, urn:epc:raw:…, and urn:epc:tag:…, of which it gives the EPC
+// (ParseTag gives all). The error, of kind problem.BadID, says where it is wrong and how it must look.
 func ParseURN(s string) (URN, error) {
-	rest, ok := strings.CutPrefix(s, "urn:epc:")
-	if !ok || len(s) > 300 {
-		return URN{}, badURN(s, "it does not begin with urn:epc: or is too long", "应以 urn:epc: 开头且不过长")
+	const space = "urn:epc:"
+	if !strings.HasPrefix(s, space) {
+		return URN{}, badURN(s, 0, "it does not begin with urn:epc:, in small letters", "应以小写的 urn:epc: 开头")
 	}
-	kind, rest, _ := strings.Cut(rest, ":")
-	scheme, rest, ok := strings.Cut(rest, ":")
-	if kind == "raw" {
-		bits, value, ok := strings.Cut(strings.TrimPrefix(s, "urn:epc:raw:"), ".")
-		if !ok || !digits(bits) || len(bits) > 4 || len(value) < 2 || value[0] != 'x' || strings.Trim(value[1:], "0123456789ABCDEF") != "" {
-			return URN{}, badURN(s, "a raw tag is urn:epc:raw:BITS.xHEX", "原始标签应写成 urn:epc:raw:位数.x十六进制")
-		}
-		return URN{"raw", bits, []string{value}}, nil
+	if len(s) > 400 {
+		return URN{}, badURN(s, 400, "400 characters are the most", "最多 400 个字符")
 	}
-	f, known := forms[scheme]
-	if !ok || !known {
-		return URN{}, badURN(s, "there is no scheme "+scheme, "没有方案 "+scheme)
-	}
+	kind, rest, _ := strings.Cut(s[len(space):], ":")
+	at := len(space) + len(kind) + 1
 	switch kind {
-	case "id":
-		if f.kind == "class" {
-			return URN{}, badURN(s, "a lot is a class: write urn:epc:class:lgtin:", "批次属于类：请写 urn:epc:class:lgtin:")
-		}
-	case "class":
-		if f.kind != "class" {
-			return URN{}, badURN(s, "the only class is lgtin", "类只有 lgtin")
-		}
-	case "idpat":
-		if !f.pattern {
-			return URN{}, badURN(s, "this scheme has no patterns", "该方案没有模式")
-		}
+	case "raw":
+		return parseRaw(s, rest, at)
+	case "tag":
+		t, err := ParseTag(s)
+		return t.URN, err
+	case "id", "class", "idpat":
 	default:
-		return URN{}, badURN(s, "after urn:epc: come id, class, idpat, tag or raw", "urn:epc: 之后应为 id、class、idpat、tag 或 raw")
+		return URN{}, badURN(s, len(space), "id, class, idpat, tag or raw belongs behind urn:epc:", "urn:epc: 之后应为 id、class、idpat、tag 或 raw")
+	}
+	scheme, rest, ok := strings.Cut(rest, ":")
+	f, known := forms[scheme]
+	switch {
+	case !known:
+		return URN{}, badURN(s, at, "there is no such scheme; there are "+schemeNames, "没有这种方案；可用的有 "+schemeNames)
+	case kind == "id" && f.kind != "":
+		return URN{}, badURN(s, len(space), "a lot is a class of things: write urn:epc:class:lgtin:", "批次是一类物品：请写 urn:epc:class:lgtin:")
+	case kind == "class" && f.kind == "":
+		return URN{}, badURN(s, at, "the only class is lgtin; a class of "+scheme+" is a pattern, urn:epc:idpat:"+scheme+": with * at its end", "类只有 lgtin；"+scheme+" 的类应写作末尾为 * 的模式 urn:epc:idpat:"+scheme+":")
+	case kind == "idpat" && !f.pattern:
+		return URN{}, badURN(s, at, "there are no patterns of "+scheme+"; name the thing itself", scheme+" 没有模式；请写具体标识")
+	}
+	if at += len(scheme) + 1; !ok {
+		return URN{}, badURN(s, at-1, "its fields are missing; they stand behind a colon", "缺少字段；字段写在冒号之后")
 	}
 	u := URN{Kind: kind, Scheme: scheme, Fields: strings.SplitN(rest, ".", f.fields)}
-	if len(u.Fields) != f.fields {
-		return URN{}, badURN(s, "fields are missing, which points keep apart", "缺少以点分隔的字段")
+	if n := len(u.Fields); n != f.fields {
+		return URN{}, badURN(s, len(s), "it has "+strconv.Itoa(n)+" fields and needs "+strconv.Itoa(f.fields)+", with a point between them", "有 "+strconv.Itoa(n)+" 个字段，应为 "+strconv.Itoa(f.fields)+" 个，以点分隔")
 	}
-	star := false
+	starts, star := make([]int, f.fields), false
 	for i, x := range u.Fields {
-		if x == "*" && kind == "idpat" {
+		starts[i] = at
+		if u.Fields[i] = x; kind == "idpat" && (x == "*" || star) {
+			if x != "*" {
+				return URN{}, badURN(s, at, "behind a * only * can stand", "* 之后只能是 *")
+			}
 			star = true
-			continue
+		} else if fault := unescapeURN(&u.Fields[i]); fault != nil {
+			return URN{}, badURN(s, at+fault.at, fault.en, fault.zh)
 		}
-		if star {
-			return URN{}, badURN(s, "behind a * only * may stand", "* 之后只能是 *")
-		}
-		v, ok := unescape(x)
-		if !ok || v == "" && !(i == 1 && (f.digits == 12 || scheme == "adi")) {
-			return URN{}, badURN(s, "a field is empty, or an escape in it is cut short", "字段为空或转义不完整")
-		}
-		if strings.ContainsAny(x, "\"&/<>?#") || escapeURN(v) != x {
-			return URN{}, badURN(s, "the characters \" % & / < > ? # stand as %22 %25 %26 %2F %3C %3E %3F %23, and no others do", "字符 \" % & / < > ? # 应写作 %22 %25 %26 %2F %3C %3E %3F %23，其他字符不转义")
-		}
-		u.Fields[i] = v
+		at += len(x) + 1
 	}
 	if kind == "idpat" && !star {
-		return URN{}, badURN(s, "a pattern has a * somewhere", "模式中应有 *")
+		return URN{}, badURN(s, len(s), "a pattern has * in its last field; what has none is urn:epc:id:", "模式的最后一个字段应为 *；没有 * 时应写作 urn:epc:id:")
 	}
-	if en, zh := u.check(f); en != "" {
-		return URN{}, badURN(s, en, zh)
+	if fault := u.check(f); fault != nil {
+		return URN{}, badURN(s, starts[fault.at], fault.en, fault.zh)
 	}
 	return u, nil
 }
 
-// check says what is wrong with the fields.
-func (u URN) check(f form) (en, zh string) {
-	at := func(i int) (string, bool) {
-		if i >= len(u.Fields) || u.Fields[i] == "*" && u.Kind == "idpat" {
-			return "", false
+// parseRaw reads what a tag holds that is no EPC: 96.x3074…, or with the application family of ISO/IEC 15961 in front, 96.xA1.x3074… (12.2).
+func parseRaw(s, rest string, at int) (URN, error) {
+	f := strings.Split(rest, ".")
+	n := toUint(f[0])
+	good := (len(f) == 2 || len(f) == 3) && n > 0 && n <= maxTagBits && f[0][0] != '0'
+	for i := 1; i < len(f) && good; i++ {
+		want := 2
+		if i == len(f)-1 {
+			want = (int(n) + 3) / 4
 		}
-		return u.Fields[i], true
+		good = len(f[i]) == want+1 && f[i][0] == 'x' && strings.Trim(f[i][1:], "0123456789ABCDEF") == ""
 	}
-	if !f.company {
-		return u.checkOther(at)
+	if !good {
+		return URN{}, badURN(s, at, "a tag as it is, is written as its number of bits, .x and a hexadecimal digit for every four of them: 96.x followed by 24", "原始标签写作位数、.x 以及每四位一个十六进制数字：如 96.x 后接 24 个")
 	}
-	company, ok := at(0)
+	return URN{"raw", f[0], f[1:]}, nil
+}
+
+// unescapeURN takes the escapes off a field, which stand where they must and nowhere else: one thing has one URN.
+func unescapeURN(field *string) *fault {
+	x := *field
+	for i := range len(x) {
+		if strings.IndexByte("\"&/<>?#", x[i]) >= 0 {
+			return bad(i, "\" % & / < > ? # stand as %22 %25 %26 %2F %3C %3E %3F %23", "\" % & / < > ? # 应写作 %22 %25 %26 %2F %3C %3E %3F %23")
+		}
+	}
+	v, ok := unescape(x)
 	if !ok {
-		return "", ""
+		return bad(strings.IndexByte(x, '%'), "an escape is % and two hexadecimal digits", "转义应为 % 加两位十六进制数字")
 	}
+	if escapeURN(v) != x {
+		return bad(strings.IndexByte(x, '%'), "only \" % & / < > ? # stand escaped, with capital letters: %2F", "只有 \" % & / < > ? # 需转义，且用大写：%2F")
+	}
+	*field = v
+	return nil
+}
+
+// check finds the first fault of the fields; at is the place of the field, from 0.
+func (u URN) check(f form) *fault {
+	if len(u.Fields) != f.fields {
+		return bad(0, "it needs "+strconv.Itoa(f.fields)+" fields", "应有 "+strconv.Itoa(f.fields)+" 个字段")
+	}
+	some := len(u.Fields) // those before a star
+	for u.Kind == "idpat" && some > 0 && u.Fields[some-1] == "*" {
+		some--
+	}
+	if f.other {
+		return u.checkOther(some)
+	}
+	if some == 0 {
+		return nil
+	}
+	company := u.Fields[0]
 	if !digits(company) || len(company) < 6 || len(company) > 12 {
-		return "the company prefix has 6 to 12 digits", "厂商识别代码应为 6 至 12 位数字"
+		return bad(0, "a company prefix has 6 to 12 digits", "厂商识别代码应为 6 至 12 位数字")
 	}
-	ref, ok := at(1)
-	if ok {
-		if f.digits > 0 {
-			if ref != "" && !digits(ref) || len(company)+len(ref) != f.digits {
-				return "company prefix and reference have " + itoa(f.digits) + " digits together", "厂商识别代码与参考代码合计应为 " + itoa(f.digits) + " 位数字"
-			}
-		} else {
-			if len(company)+len(ref) > f.text {
-				return "company prefix and reference have at most " + itoa(f.text) + " characters together", "厂商识别代码与参考代码合计至多 " + itoa(f.text) + " 个字符"
-			}
-			for i := range len(ref) {
-				if f.alphabet != "" && strings.IndexByte(f.alphabet, ref[i]) < 0 || !invariant(ref[i]) && ref[i] != '#' {
-					return "the reference holds a character that it may not", "参考代码含有不允许的字符"
-				}
-			}
+	if some > 1 {
+		if fault := f.checkReference(company, u.Fields[1]); fault != nil {
+			return fault
 		}
 	}
-	for i, w := range f.widths {
-		if x, ok := at(2 + i); ok && (len(x) != w || !digits(x)) {
-			return "piece and total are two digits each", "组件号与总数各为两位数字"
+	for i := 2; f.pieces && i < min(some, 4); i++ {
+		if len(u.Fields[i]) != 2 || !digits(u.Fields[i]) {
+			return bad(i, "the number of the piece, and of all pieces, are two digits each: 01.02", "组件号与组件总数各为两位数字：01.02")
 		}
 	}
-	if f.last == 0 {
-		return "", ""
+	if some < f.fields || f.serial == 0 {
+		return nil
 	}
-	serial, ok := at(f.fields - 1)
-	if !ok {
-		return "", ""
+	last := f.fields - 1
+	switch serial := u.Fields[last]; {
+	case f.numbers && !digits(serial):
+		return bad(last, "its serial number is digits, one to "+strconv.Itoa(f.serial), "序列号应为 1 至 "+strconv.Itoa(f.serial)+" 位数字")
+	case f.plain && serial[0] == '0' && serial != "0":
+		return bad(last, "its serial number does not begin with 0; take the zeros away", "序列号不得以 0 开头；请去掉前导零")
+	case serial == "" || len(serial) > f.serial:
+		return bad(last, "its serial number has "+strconv.Itoa(len(serial))+" characters and may have 1 to "+strconv.Itoa(f.serial), "序列号有 "+strconv.Itoa(len(serial))+" 个字符，应为 1 至 "+strconv.Itoa(f.serial)+" 个")
+	default:
+		return checkText(last, serial, false)
 	}
-	if len(serial) < f.first || len(serial) > f.last || f.numbers && !digits(serial) {
-		return "the last field has " + itoa(f.first) + " to " + itoa(f.last) + " characters", "最后一个字段应为 " + itoa(f.first) + " 至 " + itoa(f.last) + " 个字符"
-	}
-	for i := range len(serial) {
-		if !invariant(serial[i]) {
-			return "the last field holds a character that it may not", "最后一个字段含有不允许的字符"
-		}
-	}
-	return "", ""
 }
 
-// checkOther is for the schemes that do not begin with a company prefix (Tag Data Standard, 6.3.9 to 6.3.18).
-func (u URN) checkOther(at func(int) (string, bool)) (en, zh string) {
-	number := func(i int, most uint64) bool {
-		x, ok := at(i)
-		if !ok {
-			return true
+// checkReference is about the second field, behind the company prefix.
+func (f form) checkReference(company, reference string) *fault {
+	if f.digits == 0 {
+		if n := f.text - len(company); reference == "" || len(reference) > n {
+			return bad(1, "behind a company prefix of "+strconv.Itoa(len(company))+" digits stand 1 to "+strconv.Itoa(n)+" characters", "在 "+strconv.Itoa(len(company))+" 位厂商识别代码之后应有 1 至 "+strconv.Itoa(n)+" 个字符")
 		}
-		n, fine := toUint(x)
-		return fine && n <= most && (x == "0" || x[0] != '0')
+		return checkText(1, reference, f.part)
 	}
-	cage := func() bool {
-		x, ok := at(0)
-		return !ok || (len(x) == 5 || len(x) == 6) && strings.Trim(x, "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ") == ""
+	if n := f.digits - len(company); len(reference) != n || n > 0 && !digits(reference) {
+		return bad(1, "behind a company prefix of "+strconv.Itoa(len(company))+" digits stand "+strconv.Itoa(n)+" digits, without the check digit, and with the indicator first", "在 "+strconv.Itoa(len(company))+" 位厂商识别代码之后应有 "+strconv.Itoa(n)+" 位数字：指示符在前，不含校验位")
 	}
-	switch u.Scheme {
-	case "gid":
-		if !number(0, 1<<28-1) || !number(1, 1<<24-1) || !number(2, 1<<36-1) {
-			return "its three numbers go to 268435455, 16777215 and 68719476735, without leading zeros", "三个数字上限为 268435455、16777215、68719476735，且无前导零"
-		}
-	case "usdod":
-		if !cage() || !number(1, 1<<36-1) {
-			return "it is a CAGE code or DoDAAC and a number up to 68719476735", "应为 CAGE 或 DoDAAC 代码与至多 68719476735 的数字"
-		}
-	case "adi":
-		part, _ := at(1)
-		serial, ok := at(2)
-		if !cage() || len(part) > 32 || ok && (serial == "" || len(serial) > 30) || strings.Trim(part+serial, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-#/") != "" || strings.Contains(part, "#") || strings.LastIndex(serial, "#") > 0 {
-			return "it is a CAGE code or DoDAAC, a part number of up to 32 characters and a serial of up to 30", "应为 CAGE 或 DoDAAC 代码、至多 32 个字符的件号与至多 30 个字符的序列号"
-		}
-	case "bic":
-		x, _ := at(0)
-		if len(x) != 11 || strings.Trim(x[:3], letters) != "" || strings.IndexByte("JUZ", x[3]) < 0 || !digits(x[4:]) {
-			return "a container is three letters, J, U or Z, and seven digits (ISO 6346)", "集装箱代码为三个字母、J/U/Z 之一与七位数字（ISO 6346）"
-		}
-	case "imovn":
-		if x, _ := at(0); len(x) != 7 || !digits(x) {
-			return "a ship's number has seven digits", "船舶识别号为七位数字"
-		}
-	}
-	return "", ""
+	return nil
 }
 
-const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-func itoa(n int) string {
-	if n >= 10 {
-		return itoa(n/10) + string(rune('0'+n%10))
-	}
-	return string(rune('0' + n))
-}
-
-func toUint(s string) (n uint64, ok bool) {
-	if s == "" || len(s) > 19 || !digits(s) {
-		return 0, false
-	}
+// checkText is about the characters of a field: those of a serial number, or of a part number.
+func checkText(field int, s string, part bool) *fault {
 	for i := range len(s) {
-		n = n*10 + uint64(s[i]-'0')
+		switch c := s[i]; {
+		case part && (c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '#' || c == '/'):
+		case part:
+			return bad(field, "a part number is capital letters, digits, -, %23 and %2F", "零部件号应为大写字母、数字、-、%23 和 %2F")
+		case !invariant(c):
+			return bad(field, "its characters are letters, digits and ! \" % & ' ( ) * + , - . / : ; < = > ? _, and no spaces", "字符应为字母、数字及 ! \" % & ' ( ) * + , - . / : ; < = > ? _，不含空格")
+		}
 	}
-	return n, true
+	return nil
+}
+
+// checkOther is for the schemes that do not begin with a company prefix (6.3.12 to 6.3.20).
+func (u URN) checkOther(some int) *fault {
+	for i := range some {
+		x := u.Fields[i]
+		switch u.Scheme {
+		case "gid":
+			if most := [...]uint64{1<<28 - 1, 1<<24 - 1, 1<<36 - 1}[i]; !isUpTo(x, most) {
+				return bad(i, "it is a number up to "+strconv.FormatUint(most, 10)+", without zeros in front", "应为不大于 "+strconv.FormatUint(most, 10)+" 的数字，且无前导零")
+			}
+		case "usdod", "adi":
+			if fault := checkDefence(u.Scheme, i, x); fault != nil {
+				return fault
+			}
+		case "bic":
+			if len(x) != 11 || strings.Trim(x[:3], capitals) != "" || strings.IndexByte("JUZ", x[3]) < 0 || !digits(x[4:]) {
+				return bad(0, "a container is three capital letters, then J, U or Z, and seven digits (ISO 6346): CSQU3054383", "集装箱号应为三个大写字母、J/U/Z 之一与七位数字（ISO 6346）：CSQU3054383")
+			}
+			if want := containerCheck(x); x[10] != want {
+				return bad(0, "its check digit is "+x[10:]+" where "+string(want)+" belongs; read it again", "校验位为 "+x[10:]+"，应为 "+string(want)+"；请重新读取")
+			}
+		case "imovn":
+			if len(x) != 7 || !digits(x) {
+				return bad(0, "a ship has seven digits, without IMO in front", "船舶识别号应为七位数字，前面不写 IMO")
+			}
+			sum := 0
+			for k := range 6 {
+				sum += int(x[k]-'0') * (7 - k)
+			}
+			if want := byte('0' + sum%10); x[6] != want {
+				return bad(0, "its check digit is "+x[6:]+" where "+string(want)+" belongs; read it again", "校验位为 "+x[6:]+"，应为 "+string(want)+"；请重新读取")
+			}
+		}
+	}
+	return nil
+}
+
+const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// checkDefence is about fields of usdod and adi: who, what, and which.
+func checkDefence(scheme string, i int, x string) *fault {
+	const letters = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
+	switch {
+	case i == 0:
+		if len(x) < 5 || len(x) > 6 || strings.Trim(x, letters) != "" {
+			return bad(0, "it begins with a CAGE code of five, or a DoDAAC of six, capital letters and digits, without I and O", "应以五位 CAGE 代码或六位 DoDAAC 代码开头：大写字母与数字，不含 I 和 O")
+		}
+	case scheme == "usdod":
+		if !isUpTo(x, 1<<36-1) {
+			return bad(1, "its serial number goes up to 68719476735, without zeros in front", "序列号不大于 68719476735，且无前导零")
+		}
+	case i == 1:
+		if len(x) > 32 || strings.Contains(x, "#") || checkText(1, x, true) != nil {
+			return bad(1, "a part number is up to 32 capital letters, digits, - and %2F", "件号应为至多 32 个大写字母、数字、- 和 %2F")
+		}
+	default:
+		if n := strings.TrimPrefix(x, "#"); n == "" || len(x) > 30 || strings.Contains(n, "#") || checkText(2, n, true) != nil {
+			return bad(2, "a serial number is up to 30 capital letters, digits, - and %2F, with %23 in front where it counts what a maker made in a part", "序列号应为至多 30 个大写字母、数字、- 和 %2F；可在最前面加 %23")
+		}
+	}
+	return nil
+}
+
+// containerCheck is the check digit of a container (ISO 6346, annex A): letters count from 10 on without the multiples of 11.
+func containerCheck(x string) byte {
+	sum := 0
+	for i := range 10 {
+		v := int(x[i] - '0')
+		if x[i] >= 'A' {
+			v = int(x[i]-'A') + 10
+			v += (v - 1) / 10 // 11, 22 and 33 are left out
+		}
+		sum += v << i
+	}
+	return byte('0' + sum%11%10)
+}
+
+// isUpTo says whether s is a number up to most, without zeros in front.
+func isUpTo(s string, most uint64) bool { return isPlainNumber(s) && len(s) < 19 && toUint(s) <= most }
+
+// isPlainNumber says whether s is a number without zeros in front.
+func isPlainNumber(s string) bool { return digits(s) && (s == "0" || s[0] != '0') }
+
+// toUint is the number that digits are; zero where they are none, or too many.
+func toUint(s string) uint64 {
+	n, _ := strconv.ParseUint(s, 10, 64)
+	return n
 }
 
 // String is the URN.
@@ -261,20 +337,36 @@ func (u URN) String() string {
 			fields[i] = escapeURN(f)
 		}
 	}
-	return "urn:epc:" + u.Kind + ":" + u.Scheme + separatorOf(u.Kind) + strings.Join(fields, ".")
+	separator := ":"
+	if u.Kind == "raw" {
+		separator = "."
+	}
+	return "urn:epc:" + u.Kind + ":" + u.Scheme + separator + strings.Join(fields, ".")
 }
 
-func separatorOf(kind string) string {
-	if kind == "raw" {
-		return "."
+// Covers says whether u, a pattern, means v as well: the same scheme, and the same fields up to its first *. What is no pattern covers itself.
+func (u URN) Covers(v URN) bool {
+	if u.Kind != "idpat" {
+		return u.Kind == v.Kind && u.Scheme == v.Scheme && slices.Equal(u.Fields, v.Fields)
 	}
-	return ":"
+	if u.Scheme != v.Scheme || v.Kind != "id" && v.Kind != "idpat" || len(u.Fields) != len(v.Fields) {
+		return false
+	}
+	for i, f := range u.Fields {
+		if f == "*" {
+			return true
+		}
+		if f != v.Fields[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // Link is the canonical Digital Link of what the URN names; of a pattern, that of the class that it covers. ok is false for what has none: a scheme that is not
 // of GS1's keys, a raw tag, a pattern over several classes.
 func (u URN) Link() (string, bool) {
-	if u.Kind == "raw" || forms[u.Scheme].noLinkYet {
+	if u.Kind == "raw" || forms[u.Scheme].other {
 		return "", false
 	}
 	return Canonical(u.String())
@@ -284,7 +376,7 @@ func (u URN) Link() (string, bool) {
 func (u URN) Elements() (Elements, error) {
 	link, ok := u.Link()
 	if !ok {
-		return nil, badURN(u.String(), "it has no element string", "没有对应的单元数据串")
+		return nil, problem.New(problem.BadID, "%q has no element string: only what has a key of GS1 has one, and no pattern over several classes", "%q 没有对应的单元数据串：仅 GS1 标识有，跨多类的模式没有", clip(u.String()))
 	}
 	l, err := ParseLink(link)
 	return l.Elements, err
@@ -307,5 +399,6 @@ func FromElements(e Elements, companyPrefix int) (URN, error) {
 			return ParseURN(s)
 		}
 	}
-	return URN{}, problem.New(problem.BadID, "%.100s has no EPC with a company prefix of %d digits", "%.100s 没有厂商识别代码为 %d 位的 EPC", e.String(), companyPrefix)
+	return URN{}, problem.New(problem.BadID, "%[1]s has no EPC with a company prefix of %[2]d digits: it needs a key such as (01) with (21), or (00), and a prefix of 6 to 12 digits that it begins with",
+		"%[1]s 没有厂商识别代码为 %[2]d 位的 EPC：需有 (01) 加 (21) 或 (00) 等标识，且以 6 至 12 位厂商识别代码开头", clip(e.String()), companyPrefix)
 }

@@ -186,8 +186,6 @@ func (w *row) terminated() (string, bool) {
 	}
 }
 
-func plainNumberText(s string) bool { return digits(s) && (s == "0" || s[0] != '0') }
-
 // Binary is the tag's EPC as bits, 0 and 1, without the zeros that fill up a word. Errors: problem.BadID for an EPC that the scheme cannot hold; a longer scheme may.
 func (t Tag) Binary() (string, error) {
 	if p := plusOf(t.Scheme); p != nil {
@@ -251,7 +249,7 @@ func (t Tag) write(c *coding, w *row) bool {
 			return false
 		}
 	case c.digits == 0: // a number without leading zeros
-		if !plainNumberText(f[1]) || !w.decimal(f[1], c.both-width) {
+		if !isPlainNumber(f[1]) || !w.decimal(f[1], c.both-width) {
 			return false
 		}
 	default:
@@ -268,7 +266,7 @@ func (t Tag) write(c *coding, w *row) bool {
 		s := f[len(f)-1]
 		switch c.way {
 		case "number":
-			if !plainNumberText(s) || !w.decimal(s, c.serial) {
+			if !isPlainNumber(s) || !w.decimal(s, c.serial) {
 				return false
 			}
 		case "prepended":
@@ -378,7 +376,7 @@ func (c *coding) read(w *row) (t Tag, ok bool) {
 		return t, false
 	}
 	// What no EPC looks like is no tag of this scheme, and bits are read back as what writes them.
-	if en, _ := t.URN.check(forms[c.urn]); en != "" {
+	if t.URN.check(forms[c.urn]) != nil {
 		return t, false
 	}
 	again := &row{}
@@ -441,7 +439,7 @@ func parseTagURN(s, rest string) (Tag, error) {
 	if c.urn != "gid" {
 		filter, after, ok := strings.Cut(rest, ".")
 		n, err := strconv.ParseUint(filter, 10, 6)
-		if !ok || err != nil || !plainNumberText(filter) {
+		if !ok || err != nil || !isPlainNumber(filter) {
 			return Tag{}, badTag(s, "behind the scheme stands the filter value, a number", "方案之后应为滤值（数字）")
 		}
 		t.Filter, rest = uint8(n), after
