@@ -89,6 +89,7 @@ type Engine struct {
 		wake  chan struct{}
 	}
 	perform sync.Mutex // one performer at a time
+	names   sync.Mutex
 
 	news struct {
 		sync.Mutex
@@ -351,6 +352,8 @@ func (e *Engine) waiting() <-chan struct{} {
 
 func (e *Engine) name() (string, error) {
 	b := make([]byte, 10)
+	e.names.Lock() // a Reader need not be safe for concurrent use
+	defer e.names.Unlock()
 	if _, err := io.ReadFull(e.cfg.Rand, b); err != nil {
 		return "", problem.Wrap(err, problem.Internal, "there is no randomness to make a name from", "没有可用的随机数")
 	}

@@ -230,7 +230,7 @@ func (s *step) timed() bool { return s.Step.After != nil }
 func (p *passage) goTo(to string, from *step) error {
 	switch {
 	case to == "" || to == from.Step.Step:
-		if p.fresh && to == "" {
+		if p.fresh {
 			p.run.ID = "" // it never began
 		}
 		return nil
