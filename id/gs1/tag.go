@@ -16,6 +16,9 @@ type Tag struct {
 	Filter   uint8    // 0 to 7; to 15 for usdod-96, to 63 for adi-var; none for gid-96
 	URN      URN      // kind id, or raw of a tag that is kept as it is; none in a '+' scheme, which does not set the company prefix apart
 	Elements Elements // of a '+' scheme: the fields of its EPC, the key first, then the others that are on the tag
+
+	Attributes uint8 // what Gen 2 readers see before the EPC, such as hazardous material in its last bit (11)
+	UserMemory bool  // there is something in the user bank too
 }
 
 // coding is a binary scheme. A company prefix of so many digits stands in so many bits, by the partition; the field behind it fills what is left of both.
@@ -25,6 +28,7 @@ type coding struct {
 	urn     string // scheme of the URN
 	both    int    // bits of company prefix and reference together
 	digits  int    // digits of both; 0: the reference is a number of any length or a text
+	most    int    // most digits of both, where that is less than would fit
 	text    int    // bits a character of a reference that is text
 	widths  []int  // bits of numbers of two digits behind it
 	serial  int    // bits of the last field; 0: none
@@ -48,7 +52,8 @@ var codings = []coding{
 	{name: "gsrnp-96", header: 0x2E, urn: "gsrnp", both: 58, digits: 17, padding: 24},
 	{name: "gdti-96", header: 0x2C, urn: "gdti", both: 41, digits: 12, serial: 41, way: "number"},
 	{name: "gdti-174", header: 0x3E, urn: "gdti", both: 41, digits: 12, serial: 119, way: "text7"},
-	{name: "cpi-96", header: 0x3C, urn: "cpi", both: 51, serial: 31, way: "number"},
+	{name: "gdti-113", header: 0x3A, urn: "gdti", both: 41, digits: 12, serial: 58, way: "prepended"}, // withdrawn for gdti-174; read where it still is
+	{name: "cpi-96", header: 0x3C, urn: "cpi", both: 51, most: 15, serial: 31, way: "number"},
 	{name: "cpi-var", header: 0x3D, urn: "cpi", text: 6, serial: 40, way: "number"},
 	{name: "sgcn-96", header: 0x3F, urn: "sgcn", both: 41, digits: 12, serial: 41, way: "prepended"},
 	{name: "itip-110", header: 0x40, urn: "itip", both: 44, digits: 13, widths: []int{7, 7}, serial: 38, way: "number"},
@@ -68,7 +73,7 @@ func codingOf(name string) *coding {
 }
 
 func badTag(s, en, zh string) error {
-	return problem.New(problem.BadID, "%.100q cannot be a tag: %[2]s", "%.100q 无法作为标签：%[3]s", s, en, zh)
+	return problem.New(problem.BadID, "%[1]q cannot be a tag: %[2]s", "%[1]q 无法作为标签：%[3]s", clip(s), en, zh)
 }
 
 // row is a row of bits being written or read, the first one first.
@@ -188,6 +193,9 @@ func (w *row) terminated() (string, bool) {
 
 // Binary is the tag's EPC as bits, 0 and 1, without the zeros that fill up a word. Errors: problem.BadID for an EPC that the scheme cannot hold; a longer scheme may.
 func (t Tag) Binary() (string, error) {
+	if t.URN.Kind == "raw" {
+		return rawBits(t.URN)
+	}
 	if p := plusOf(t.Scheme); p != nil {
 		w, err := t.writePlus(p)
 		if err != nil {
@@ -197,16 +205,40 @@ func (t Tag) Binary() (string, error) {
 	}
 	c := codingOf(t.Scheme)
 	if c == nil {
-		return "", badTag(t.Scheme, "there is no such binary scheme", "没有这种二进制方案")
+		return "", badTag(t.Scheme, "there is no such binary scheme; there are "+codingNames()+" and those with +", "没有这种二进制方案；可用的有 "+codingNames()+" 以及带 + 的方案")
 	}
 	if t.URN.Kind != "id" || t.URN.Scheme != c.urn {
 		return "", badTag(t.URN.String(), c.name+" holds urn:epc:id:"+c.urn, c.name+" 存放 urn:epc:id:"+c.urn)
 	}
+	if fault := t.URN.check(forms[c.urn]); fault != nil {
+		return "", badTag(t.URN.String(), fault.en, fault.zh)
+	}
+	if most := c.mostFilter(); t.Filter > most {
+		n := strconv.Itoa(int(most))
+		return "", badTag(t.URN.String(), "the filter value of "+c.name+" goes from 0 to "+n, c.name+" 的滤值应为 0 至 "+n)
+	}
 	w := &row{}
 	if !t.write(c, w) {
-		return "", badTag(t.URN.String(), "it does not fit into "+c.name+": take a scheme with more bits", "放不进 "+c.name+"：请选用位数更多的方案")
+		for i := range codings {
+			if o := &codings[i]; o.urn == c.urn && o.name != c.name && t.write(o, &row{}) {
+				return "", badTag(t.URN.String(), c.name+" has room for short numbers only, without letters and without zeros in front; take "+o.name, c.name+" 只能存放较短、不含字母且无前导零的数字；请改用 "+o.name)
+			}
+		}
+		return "", badTag(t.URN.String(), "it is too long for "+c.name+", or not of digits, or has zeros in front; take a '+' scheme", "对 "+c.name+" 过长、含非数字或有前导零；请改用“+”方案")
 	}
 	return w.String(), nil
+}
+
+// rawBits are the bits of a tag that is kept as it is.
+func rawBits(u URN) (string, error) {
+	if _, err := ParseURN(u.String()); err != nil {
+		return "", err
+	}
+	w := &row{}
+	for _, c := range []byte(u.Fields[len(u.Fields)-1][1:]) {
+		w.small(uint64(hexValue(c)), 4)
+	}
+	return w.String()[:toUint(u.Scheme)], nil
 }
 
 // String is the row as 0 and 1.
@@ -218,19 +250,29 @@ func (w *row) String() string {
 	return string(out)
 }
 
+// mostFilter is the highest filter value of a scheme.
+func (c *coding) mostFilter() uint8 {
+	switch c.urn {
+	case "gid":
+		return 0
+	case "usdod":
+		return 15
+	case "adi":
+		return 63
+	}
+	return 7
+}
+
 func (t Tag) write(c *coding, w *row) bool {
 	f := t.URN.Fields
 	w.small(uint64(c.header), 8)
 	switch c.urn {
 	case "gid":
-		return t.Filter == 0 && w.decimal(f[0], 28) && w.decimal(f[1], 24) && w.decimal(f[2], 36)
+		return w.decimal(f[0], 28) && w.decimal(f[1], 24) && w.decimal(f[2], 36)
 	case "usdod":
 		return w.small(uint64(t.Filter), 4) && w.text(strings.Repeat(" ", 6-len(f[0]))+f[0], 8, 48) && w.decimal(f[1], 36)
 	case "adi":
 		return w.small(uint64(t.Filter), 6) && w.text(strings.Repeat(" ", 6-len(f[0]))+f[0], 6, 36) && w.text(f[1], 6, len(f[1])*6+6) && w.text(f[2], 6, len(f[2])*6+6)
-	}
-	if t.Filter > 7 {
-		return false
 	}
 	w.small(uint64(t.Filter), 3)
 	partition := 12 - len(f[0])
@@ -249,7 +291,7 @@ func (t Tag) write(c *coding, w *row) bool {
 			return false
 		}
 	case c.digits == 0: // a number without leading zeros
-		if !isPlainNumber(f[1]) || !w.decimal(f[1], c.both-width) {
+		if !isPlainNumber(f[1]) || c.most > 0 && len(f[0])+len(f[1]) > c.most || !w.decimal(f[1], c.both-width) {
 			return false
 		}
 	default:
@@ -286,8 +328,15 @@ func (t Tag) write(c *coding, w *row) bool {
 // ParseTag reads a tag: its URN (urn:epc:tag:sgtin-96:3.0614141.812345.6789), or the hexadecimal digits of its EPC memory behind the PC word, whole words. Errors:
 // problem.BadID; a tag of a scheme that is not known is no error but a Tag with a URN of kind raw.
 func ParseTag(s string) (Tag, error) {
+	if len(s) > 400 {
+		return Tag{}, badTag(s, "400 characters are the most", "最多 400 个字符")
+	}
 	if rest, ok := strings.CutPrefix(s, "urn:epc:tag:"); ok {
 		return parseTagURN(s, rest)
+	}
+	if strings.HasPrefix(s, "urn:epc:raw:") {
+		u, err := ParseURN(s)
+		return Tag{URN: u}, err
 	}
 	whole := s
 	if len(s) > 2 && len(s)%2 != 0 {
@@ -429,27 +478,57 @@ func (c *coding) readKey(w *row, t *Tag, filter func(int) bool, add func(string,
 	return ok
 }
 
+// parseTagURN reads urn:epc:tag:[umi=1][att=x01]:sgtin-96:3.0614141.812345.6789; rest stands behind urn:epc:tag: (12.4).
 func parseTagURN(s, rest string) (Tag, error) {
+	t := Tag{}
+	for strings.HasPrefix(rest, "[") {
+		field, after, ok := strings.Cut(rest[1:], "]")
+		value, attributes := strings.CutPrefix(field, "att=x")
+		switch n, err := strconv.ParseUint(value, 16, 8); {
+		case ok && (field == "umi=0" || field == "umi=1"):
+			t.UserMemory = field == "umi=1"
+		case ok && attributes && err == nil && strings.ToUpper(value) == value:
+			t.Attributes = uint8(n)
+		default:
+			return Tag{}, badTag(s, "the control fields are [umi=0], [umi=1] and [att=x01]; take others away", "控制字段为 [umi=0]、[umi=1] 与 [att=x01]；请去掉其他字段")
+		}
+		if rest = after; !strings.HasPrefix(rest, "[") {
+			if rest, ok = strings.CutPrefix(rest, ":"); !ok {
+				return Tag{}, badTag(s, "a colon stands behind the control fields", "控制字段之后应为冒号")
+			}
+		}
+	}
 	name, rest, ok := strings.Cut(rest, ":")
 	c := codingOf(name)
 	if !ok || c == nil {
-		return Tag{}, badTag(s, "there is no binary scheme "+clip(name), "没有二进制方案 "+clip(name))
+		return Tag{}, badTag(s, "there is no binary scheme "+strconv.Quote(clip(name))+"; there are "+codingNames(), "没有二进制方案 "+strconv.Quote(clip(name))+"；可用的有 "+codingNames())
 	}
-	t := Tag{Scheme: name}
+	t.Scheme = name
 	if c.urn != "gid" {
 		filter, after, ok := strings.Cut(rest, ".")
-		n, err := strconv.ParseUint(filter, 10, 6)
-		if !ok || err != nil || !isPlainNumber(filter) {
-			return Tag{}, badTag(s, "behind the scheme stands the filter value, a number", "方案之后应为滤值（数字）")
+		if !ok || !isUpTo(filter, uint64(c.mostFilter())) {
+			n := strconv.Itoa(int(c.mostFilter()))
+			return Tag{}, badTag(s, "behind the scheme stands the filter value, 0 to "+n+", and a point", "方案之后应为滤值（0 至 "+n+"）和点")
 		}
-		t.Filter, rest = uint8(n), after
+		t.Filter, rest = uint8(toUint(filter)), after
 	}
 	var err error
 	if t.URN, err = ParseURN("urn:epc:id:" + c.urn + ":" + rest); err != nil {
 		return Tag{}, err
 	}
-	_, err = t.Binary()
-	return t, err
+	if _, err = t.Binary(); err != nil {
+		return Tag{}, err
+	}
+	return t, nil
+}
+
+// codingNames are the binary schemes that have URNs, for sentences.
+func codingNames() string {
+	names := make([]string, len(codings))
+	for i := range codings {
+		names[i] = codings[i].name
+	}
+	return strings.Join(names, ", ")
 }
 
 // String is the tag's URN; of a '+' scheme, which has none, the canonical Digital Link of what it is on, with the other fields of the tag in its query.
@@ -469,7 +548,17 @@ func (t Tag) String() string {
 		}
 		return l.URI()
 	}
-	s := "urn:epc:tag:" + t.Scheme + ":"
+	s := "urn:epc:tag:"
+	if t.Attributes != 0 {
+		s += "[att=x" + strings.ToUpper(hex.EncodeToString([]byte{t.Attributes})) + "]"
+	}
+	if t.UserMemory {
+		s += "[umi=1]"
+	}
+	if t.Attributes != 0 || t.UserMemory {
+		s += ":"
+	}
+	s += t.Scheme + ":"
 	if t.URN.Scheme != "gid" {
 		s += strconv.Itoa(int(t.Filter)) + "."
 	}
@@ -483,10 +572,6 @@ func (t Tag) Hex() (string, error) {
 }
 
 func (t Tag) words() ([]byte, error) {
-	if t.URN.Kind == "raw" {
-		digits := strings.TrimPrefix(t.URN.Fields[len(t.URN.Fields)-1], "x")
-		return hex.DecodeString(digits + "000"[:(4-len(digits)%4)%4])
-	}
 	s, err := t.Binary()
 	if err != nil {
 		return nil, err
@@ -501,15 +586,39 @@ func (t Tag) words() ([]byte, error) {
 	return out, nil
 }
 
-// Memory is what is written into the EPC bank from bit 10h on: the PC word, which has the length in words and the toggle for GS1 (0), and the EPC (Tag Data Standard, 9.3). Errors as of
-// Binary.
+// Memory is what is written into the EPC bank from bit 10h on, behind the CRC, which the tag reckons itself: the PC word, which has the length in words, whether
+// there is user memory, and the attributes; and the EPC in whole words (9.3). Errors as of Binary.
 func (t Tag) Memory() ([]byte, error) {
 	b, err := t.words()
 	if err != nil {
 		return nil, err
 	}
-	pc := uint16(len(b)/2) << 11
+	pc := uint16(len(b)/2)<<11 | uint16(t.Attributes)
+	if t.UserMemory {
+		pc |= 1 << 10
+	}
+	if len(t.URN.Fields) == 2 && t.URN.Kind == "raw" { // an application family of ISO/IEC 15961 stands where the attributes are
+		pc = pc&^0xFF | 1<<8 | uint16(hexValue(t.URN.Fields[0][1]))<<4 | uint16(hexValue(t.URN.Fields[0][2]))
+	}
 	return append([]byte{byte(pc >> 8), byte(pc)}, b...), nil
+}
+
+// ParseMemory reads what Memory writes: the EPC bank from bit 10h on. What stands behind the length that the PC word gives is not looked at. Errors: problem.BadID.
+func ParseMemory(b []byte) (Tag, error) {
+	if len(b) < 4 || int(b[0]>>3) == 0 || len(b) < 2+2*int(b[0]>>3) {
+		return Tag{}, badTag(hex.EncodeToString(b[:min(len(b), 64)]), "the PC word stands first, and behind it as many words as it says, one at least", "最前应为 PC 字，其后应有其所示数量的字，至少一个")
+	}
+	digits := strings.ToUpper(hex.EncodeToString(b[2 : 2+2*int(b[0]>>3)]))
+	if b[0]&1 != 0 { // not of GS1
+		family := "x" + strings.ToUpper(hex.EncodeToString(b[1:2]))
+		return Tag{URN: URN{"raw", strconv.Itoa(4 * len(digits)), []string{family, "x" + digits}}, UserMemory: b[0]&4 != 0}, nil
+	}
+	t, err := ParseTag(digits)
+	if err != nil {
+		return Tag{}, err
+	}
+	t.UserMemory, t.Attributes = b[0]&4 != 0, b[1]
+	return t, nil
 }
 
 // BestTag is the tag for an EPC in the shortest scheme that holds it. Errors: problem.BadID when there is none.
