@@ -53,11 +53,11 @@ func keyOf(e *epcis.Event, hash string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func instant(t time.Time) *time.Time {
+func instant(t time.Time) *int64 {
 	if t.IsZero() {
 		return nil
 	}
-	u := t.UTC().Truncate(time.Microsecond)
+	u := t.UnixMicro()
 	return &u
 }
 
@@ -103,7 +103,7 @@ func (r *rows) fill(n *Item, key string) {
 	if weekday == 0 {
 		weekday = 7
 	}
-	r.event = Event{EventKey: key, EventID: r.text(e.ID), Hash: r.text(n.Hash), Type: r.text(string(e.Type)), Action: r.text(string(e.Action)), EventTime: e.Time.UTC().Truncate(time.Microsecond),
+	r.event = Event{EventKey: key, EventID: r.text(e.ID), Hash: r.text(n.Hash), Type: r.text(string(e.Type)), Action: r.text(string(e.Action)), EventTime: e.Time.UnixMicro(),
 		TimeZoneOffset: r.text(e.TimeZoneOffset), LocalTime: local.Format(time.RFC3339Nano), Day: days(local), Hour: int32(local.Hour()), Weekday: weekday, ISOWeek: fmt.Sprintf("%04d-W%02d", year, week),
 		RecordTime: instant(e.RecordTime), BizStep: r.text(e.BizStep), Disposition: r.text(e.Disposition), TransformationID: r.text(e.TransformationID), CapturedBy: r.text(n.By)}
 	r.size += 256

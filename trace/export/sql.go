@@ -16,7 +16,7 @@ import (
 type column struct {
 	name, doc                string
 	optional, words, decimal bool
-	day                      bool
+	day, instant             bool
 	field                    int
 	kind                     reflect.Type
 }
@@ -46,6 +46,8 @@ func tableOf[T any](name, doc string, keys ...string) table {
 		c := column{name: words[0], doc: f.Tag.Get("doc"), decimal: f.Tag.Get("sql") == "decimal", field: i, kind: f.Type}
 		for _, w := range words[1:] {
 			switch w {
+			case "timestamp(microsecond:utc)":
+				c.instant = true
 			case "optional":
 				c.optional = true
 			case "dict":
@@ -61,20 +63,20 @@ func tableOf[T any](name, doc string, keys ...string) table {
 
 var (
 	textKind    = reflect.TypeFor[string]()
-	timeKind    = reflect.TypeFor[time.Time]()
-	maybeTime   = reflect.TypeFor[*time.Time]()
 	maybeFloat  = reflect.TypeFor[*float64]()
 	maybeNumber = reflect.TypeFor[*int64]()
 	maybeBool   = reflect.TypeFor[*bool]()
 )
 
 func (c *column) postgres() string {
-	typ := map[reflect.Type]string{textKind: "text", timeKind: "timestamptz", maybeTime: "timestamptz", maybeFloat: "double precision", maybeNumber: "bigint", maybeBool: "boolean"}[c.kind]
+	typ := map[reflect.Type]string{textKind: "text", maybeFloat: "double precision", maybeNumber: "bigint", maybeBool: "boolean"}[c.kind]
 	switch {
 	case c.decimal:
 		typ = "numeric"
 	case c.day:
 		typ = "date"
+	case c.instant:
+		typ = "timestamptz"
 	case typ == "":
 		typ = "integer"
 	}
@@ -85,16 +87,18 @@ func (c *column) postgres() string {
 }
 
 func (c *column) clickhouse() string {
+	if c.instant {
+		if c.optional {
+			return "Nullable(DateTime64(6, 'UTC'))"
+		}
+		return "DateTime64(6, 'UTC')"
+	}
 	switch c.kind {
 	case textKind:
 		if c.words {
 			return "LowCardinality(String)"
 		}
 		return "String"
-	case timeKind:
-		return "DateTime64(6, 'UTC')"
-	case maybeTime:
-		return "Nullable(DateTime64(6, 'UTC'))"
 	case maybeFloat:
 		return "Nullable(Float64)"
 	case maybeNumber:
@@ -319,6 +323,8 @@ func (s *script) close() error {
 
 const stamp = "2006-01-02 15:04:05.000000"
 
+func micros(n int64) time.Time { return time.UnixMicro(n).UTC() }
+
 func date(days int32) time.Time { return time.Unix(int64(days)*86400, 0).UTC() }
 
 // appendPostgres writes a field in the text form of COPY.
@@ -348,14 +354,13 @@ func appendPostgres(b []byte, c *column, v reflect.Value) []byte {
 			return date(x).AppendFormat(b, "2006-01-02")
 		}
 		return strconv.AppendInt(b, int64(x), 10)
-	case time.Time:
-		return append(x.UTC().AppendFormat(b, stamp), "+00"...)
-	case *time.Time:
-		if x != nil {
-			return append(x.UTC().AppendFormat(b, stamp), "+00"...)
-		}
+	case int64: // the only one is an instant
+		return append(micros(x).AppendFormat(b, stamp), "+00"...)
 	case *int64:
 		if x != nil {
+			if c.instant {
+				return append(micros(*x).AppendFormat(b, stamp), "+00"...)
+			}
 			return strconv.AppendInt(b, *x, 10)
 		}
 	case *float64:
@@ -400,14 +405,13 @@ func appendClickHouse(b []byte, c *column, v reflect.Value) []byte {
 			return quoted(date(x), "2006-01-02")
 		}
 		return strconv.AppendInt(b, int64(x), 10)
-	case time.Time:
-		return quoted(x, stamp)
-	case *time.Time:
-		if x != nil {
-			return quoted(*x, stamp)
-		}
+	case int64:
+		return quoted(micros(x), stamp)
 	case *int64:
 		if x != nil {
+			if c.instant {
+				return quoted(micros(*x), stamp)
+			}
 			return strconv.AppendInt(b, *x, 10)
 		}
 	case *float64:
