@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/api"
@@ -74,7 +75,10 @@ type Engine struct {
 	cfg     Config
 	locks   [512]sync.Mutex // by thing and run
 	commits chan *unit
-	over    chan struct{} // closed when Go has ended: nothing is committed any more
+	life    struct {
+		sync.Mutex
+		over chan struct{} // closed when Go has ended: nothing is committed until it begins again
+	}
 
 	last struct {
 		sync.Mutex
@@ -113,24 +117,49 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 			return nil, err
 		}
 	}
-	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize), over: make(chan struct{})}
+	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize)}
 	e.out.keys = map[string]int{}
 	e.out.wake = make(chan struct{}, 1)
 	e.news.ch = make(chan struct{})
-	if err := outbox.Range(ctx, cfg.Store, store.Span{}, func(a act) error {
-		e.enqueue(&a)
-		return nil
-	}); err != nil {
+	e.life.over = make(chan struct{})
+	if err := e.reload(ctx); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-// Go does effects, timers and commits until ctx is done. It is called once; scans wait for it.
+// reload reads what waits to be done.
+func (e *Engine) reload(ctx context.Context) error {
+	e.perform.Lock()
+	defer e.perform.Unlock()
+	e.last.Lock()
+	defer e.last.Unlock()
+	e.last.known = false
+	e.out.Lock()
+	e.out.queue, e.out.keys = nil, map[string]int{}
+	e.out.Unlock()
+	return outbox.Range(ctx, e.cfg.Store, store.Span{}, func(a act) error {
+		e.enqueue(&a)
+		return nil
+	})
+}
+
+// Go does effects, timers and commits until ctx is done. Scans wait for it to begin. After it has ended it may be called again.
 func (e *Engine) Go(ctx context.Context) error {
+	if err := e.reload(ctx); err != nil {
+		return err
+	}
+	e.life.Lock()
+	select {
+	case <-e.life.over:
+		e.life.over = make(chan struct{})
+	default:
+	}
+	over := e.life.over
+	e.life.Unlock()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer close(e.over)
+	defer close(over)
 	wg.Go(func() { e.performer(ctx) })
 	wg.Go(func() { e.clock(ctx) })
 	for {
@@ -177,29 +206,31 @@ type unit struct {
 	acts  []*act
 	begun []Run // of other flows, that its step starts
 	done  chan error
+	taken atomic.Bool // by who writes it, or by who gave it up
 }
 
 // commit writes a unit, together with those of others that wait, and returns when it is durable.
 func (e *Engine) commit(ctx context.Context, u *unit) error {
 	u.done = make(chan error, 1)
+	e.life.Lock()
+	over := e.life.over
+	e.life.Unlock()
 	select {
 	case e.commits <- u:
 	case <-ctx.Done():
 		return problem.Wrap(ctx.Err(), problem.Canceled, "the scan was given up", "扫描已放弃")
-	case <-e.over:
+	case <-over:
 		return stopping()
 	}
 	select {
 	case err := <-u.done:
 		return err
-	case <-e.over:
+	case <-over:
 	}
-	select {
-	case err := <-u.done: // it was in the last group
-		return err
-	default:
+	if u.taken.CompareAndSwap(false, true) {
 		return stopping()
 	}
+	return <-u.done // it is in the last group
 }
 
 func stopping() error {
@@ -208,14 +239,23 @@ func stopping() error {
 
 // group commits first and whatever else waits, in one batch.
 func (e *Engine) group(ctx context.Context, first *unit) {
-	units := []*unit{first}
+	var units []*unit
+	take := func(u *unit) {
+		if u.taken.CompareAndSwap(false, true) {
+			units = append(units, u)
+		}
+	}
+	take(first)
 	for more := true; more && len(units) < groupSize; {
 		select {
 		case u := <-e.commits:
-			units = append(units, u)
+			take(u)
 		default:
 			more = false
 		}
+	}
+	if len(units) == 0 {
+		return
 	}
 	err := e.write(ctx, units)
 	if err != nil && len(units) > 1 {

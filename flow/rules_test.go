@@ -415,8 +415,26 @@ func TestBatch(t *testing.T) {
 func TestStopping(t *testing.T) {
 	w := repairShop(t)
 	w.wants(Passed, "", "W", Scan{Flow: "s/repair", Code: home + "/P1"})
-	w.stop()
-	if _, err := w.engine.Scan(context.Background(), caller("W"), Scan{Flow: "s/repair", Code: home + "/P2"}); !problem.Is(err, problem.Busy) {
-		t.Errorf("%v", err)
+	for i := range 3 {
+		w.stop()
+		in := Scan{ID: fmt.Sprint(i), Flow: "s/repair", Code: fmt.Sprintf("%s/P%d", home, i+2)}
+		if _, err := w.engine.Scan(context.Background(), caller("W"), in); !problem.Is(err, problem.Busy) {
+			t.Errorf("%v", err)
+		}
+		// The node becomes the primary again.
+		ctx, cancel := context.WithCancel(context.Background())
+		over := make(chan struct{})
+		go func() { w.engine.Go(ctx); close(over) }()
+		w.stop = func() { cancel(); <-over }
+		for {
+			r, err := w.engine.Scan(context.Background(), caller("W"), in)
+			if problem.Is(err, problem.Busy) {
+				continue // it has not begun yet
+			}
+			if err != nil || r.Verdict != Passed || r.Duplicate {
+				t.Fatalf("%+v %v", r, err)
+			}
+			break
+		}
 	}
 }
