@@ -148,6 +148,9 @@ func (c *Country) start(ctx context.Context) error {
 	if err := c.captureEvents(ctx, nodes); err != nil {
 		return err
 	}
+	if err := c.installSolutions(ctx, nodes); err != nil {
+		return err
+	}
 	for _, p := range nodes {
 		if p.sample != "" {
 			c.state.Samples = append(c.state.Samples, Sample(p.sample, p.prefix, p.title)[0].ID.String())
@@ -232,7 +235,7 @@ func (c *Country) prepare(p placed, primary string) error {
 	if err := node.WriteFile(cfgPath, b); err != nil {
 		return err
 	}
-	n := NodeState{Name: p.name, Role: p.role, Prefix: p.prefix, Dir: dir, Title: p.title, Mirror: p.mirror}
+	n := NodeState{Name: p.name, Role: p.role, Prefix: p.prefix, Dir: dir, Title: p.title, Mirror: p.mirror, Solutions: p.solutions}
 	if p.role == node.Enterprise {
 		if n.DemoPassword, err = demoPassword(dir); err != nil {
 			return err

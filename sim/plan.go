@@ -64,6 +64,8 @@ type PlanEnterprise struct {
 	Prefix string `yaml:"prefix"`
 	Sample string `yaml:"sample"` // the product line it registers at first
 	Part   string `yaml:"part"`   // the part it plays in the cold chain, whose events it then keeps
+	// Solutions are the industry cases that it runs, and what it is in each: warranty-claims: maker.
+	Solutions map[string]string `yaml:"solutions"`
 }
 
 //go:embed china.yaml
@@ -219,6 +221,8 @@ type placed struct {
 	mirror bool // of the first node with the same prefix
 	sample string
 	part   string // in the cold chain
+
+	solutions map[string]string // what it is in each case
 }
 
 // hostingCode is the enterprise code of a hosting node's own prefix.
@@ -236,7 +240,7 @@ func (p *Plan) nodes() []placed {
 	}
 	for _, s := range p.SecondLevel {
 		for _, e := range s.Enterprises {
-			out = append(out, placed{name: e.Name, role: node.Enterprise, prefix: e.Prefix, parent: s.Prefix, title: e.Title, sample: e.Sample, part: e.Part})
+			out = append(out, placed{name: e.Name, role: node.Enterprise, prefix: e.Prefix, parent: s.Prefix, title: e.Title, sample: e.Sample, part: e.Part, solutions: e.Solutions})
 		}
 		if s.Hosting != "" {
 			out = append(out, placed{name: s.Hosting, role: node.Enterprise, prefix: s.Prefix + "." + hostingCode, parent: s.Prefix, title: "托管 Hosting"})

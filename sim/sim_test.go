@@ -22,7 +22,7 @@ func TestChina(t *testing.T) {
 			t.Errorf("%s: there are no goods called %q", n.name, n.sample)
 		}
 	}
-	want := map[node.Role]int{node.Root: 1, node.National: 7, node.SecondLevel: 6, node.Enterprise: 19, node.Recursive: 2}
+	want := map[node.Role]int{node.Root: 1, node.National: 7, node.SecondLevel: 7, node.Enterprise: 21, node.Recursive: 2}
 	for r, n := range want {
 		if count[r] != n {
 			t.Errorf("%d %s nodes, want %d", count[r], r, n)

@@ -35,6 +35,8 @@ type NodeState struct {
 	Title  string    `json:"title,omitempty"`
 	Mirror bool      `json:"mirror,omitempty"`
 	Pid    int       `json:"pid,omitempty"`
+	// Solutions are the industry cases that run there, and what the enterprise is in each.
+	Solutions map[string]string `json:"solutions,omitempty"`
 	// DemoUser and DemoPassword open the node's API by Basic authentication; random for each data folder.
 	DemoUser     string `json:"demo_user,omitempty"`
 	DemoPassword string `json:"demo_password,omitempty"`
