@@ -327,6 +327,14 @@ func micros(n int64) time.Time { return time.UnixMicro(n).UTC() }
 
 func date(days int32) time.Time { return time.Unix(int64(days)*86400, 0).UTC() }
 
+// appendEra writes t; PostgreSQL has no year 0, which an offset makes of the first hours of year 1: it is 1 BC.
+func appendEra(b []byte, t time.Time, layout, zone string) []byte {
+	if y := t.Year(); y < 1 {
+		return append(append(t.AppendFormat(fmt.Appendf(b, "%04d", 1-y), layout[len("2006"):]), zone...), " BC"...)
+	}
+	return append(t.AppendFormat(b, layout), zone...)
+}
+
 // appendPostgres writes a field in the text form of COPY.
 func appendPostgres(b []byte, c *column, v reflect.Value) []byte {
 	switch x := v.Interface().(type) {
@@ -351,15 +359,15 @@ func appendPostgres(b []byte, c *column, v reflect.Value) []byte {
 		return b
 	case int32:
 		if c.day {
-			return date(x).AppendFormat(b, "2006-01-02")
+			return appendEra(b, date(x), "2006-01-02", "")
 		}
 		return strconv.AppendInt(b, int64(x), 10)
 	case int64: // the only one is an instant
-		return append(micros(x).AppendFormat(b, stamp), "+00"...)
+		return appendEra(b, micros(x), stamp, "+00")
 	case *int64:
 		if x != nil {
 			if c.instant {
-				return append(micros(*x).AppendFormat(b, stamp), "+00"...)
+				return appendEra(b, micros(*x), stamp, "+00")
 			}
 			return strconv.AppendInt(b, *x, 10)
 		}
