@@ -139,6 +139,7 @@ func TestTagByHand(t *testing.T) {
 		{gs1.Tag{Scheme: "usdod-96", URN: gs1.URN{Kind: "id", Scheme: "usdod", Fields: []string{"CAGEYES", "1"}}}, "CAGE"},
 		{gs1.Tag{Scheme: "usdod-96", Filter: 16, URN: gs1.URN{Kind: "id", Scheme: "usdod", Fields: []string{"CAGEY", "1"}}}, "from 0 to 15"},
 		{gs1.Tag{Scheme: "gid-96", Filter: 1, URN: gs1.URN{Kind: "id", Scheme: "gid", Fields: []string{"1", "1", "1"}}}, "from 0 to 0"},
+		{gs1.Tag{Scheme: "gdti-113", URN: gs1.URN{Kind: "id", Scheme: "gdti", Fields: []string{"0614141", "12345", "4A"}}}, "take gdti-174"},
 		{gs1.Tag{URN: gs1.URN{Kind: "raw"}}, "hexadecimal digit"},
 		{gs1.Tag{URN: gs1.URN{Kind: "raw", Scheme: "96", Fields: []string{"x30"}}}, "hexadecimal digit"},
 		{gs1.Tag{URN: gs1.URN{Kind: "raw", Scheme: "8", Fields: []string{"x3é"}}}, "hexadecimal digit"},

@@ -3,6 +3,7 @@ package gs1
 import (
 	"encoding/hex"
 	"math/big"
+	"math/bits"
 	"strconv"
 	"strings"
 
@@ -82,8 +83,27 @@ type row struct {
 	at int
 }
 
-func (w *row) number(v *big.Int, width int) bool {
-	if v.Sign() < 0 || v.BitLen() > width {
+// small writes a number; false when it has more bits.
+func (w *row) small(v uint64, width int) bool {
+	if bits.Len64(v) > width {
+		return false
+	}
+	for i := width - 1; i >= 0; i-- {
+		w.b = append(w.b, byte(v>>i&1))
+	}
+	return true
+}
+
+// decimal writes digits, none being 0, as a number.
+func (w *row) decimal(s string, width int) bool {
+	if s != "" && !digits(s) {
+		return false
+	}
+	if len(s) < 20 && width <= 64 {
+		return w.small(toUint(s), width)
+	}
+	v, _ := new(big.Int).SetString(s, 10)
+	if v.BitLen() > width {
 		return false
 	}
 	for i := width - 1; i >= 0; i-- {
@@ -92,39 +112,43 @@ func (w *row) number(v *big.Int, width int) bool {
 	return true
 }
 
-func (w *row) small(v uint64, width int) bool { return w.number(new(big.Int).SetUint64(v), width) }
-
-func (w *row) decimal(s string, width int) bool {
-	v, ok := new(big.Int).SetString("0"+s, 10)
-	return ok && w.number(v, width)
-}
-
-func (w *row) take(width int) (*big.Int, bool) {
+// take reads a number of up to 64 bits.
+func (w *row) take(width int) (uint64, bool) {
 	if w.at+width > len(w.b) {
-		return nil, false
+		return 0, false
 	}
-	v := new(big.Int)
-	for range width {
-		v.Lsh(v, 1)
-		v.SetBit(v, 0, uint(w.b[w.at]))
-		w.at++
+	v := uint64(0)
+	for _, b := range w.b[w.at : w.at+width] {
+		v = v<<1 | uint64(b)
 	}
+	w.at += width
 	return v, true
 }
 
+// takeDecimal reads a number of so many digits, with zeros in front; false when it has more.
 func (w *row) takeDecimal(width, digits int) (string, bool) {
-	v, ok := w.take(width)
-	if !ok {
+	if width <= 64 {
+		v, ok := w.take(width)
+		if !ok {
+			return "", false
+		}
+		var buf [20]byte
+		s := strconv.AppendUint(buf[:0], v, 10)
+		if digits == 0 {
+			return "", v == 0
+		}
+		return "00000000000000000000"[:max(0, digits-len(s))] + string(s), len(s) <= digits
+	}
+	if w.at+width > len(w.b) {
 		return "", false
 	}
+	v := new(big.Int)
+	for _, b := range w.b[w.at : w.at+width] {
+		v.Lsh(v, 1).Or(v, big.NewInt(int64(b)))
+	}
+	w.at += width
 	s := v.String()
-	if digits == 0 && s == "0" {
-		return "", true
-	}
-	if len(s) > digits {
-		return "", false
-	}
-	return strings.Repeat("0", digits-len(s)) + s, true
+	return strings.Repeat("0", max(0, digits-len(s))) + s, len(s) <= digits
 }
 
 // text writes characters of seven bits (ASCII) or six (the low bits of ASCII), filled up with zeros.
@@ -157,7 +181,7 @@ func (w *row) takeText(bitsEach, width int) (string, bool) {
 	var s []byte
 	for w.at+bitsEach <= end {
 		v, _ := w.take(bitsEach)
-		c := byte(v.Uint64())
+		c := byte(v)
 		if c == 0 {
 			break
 		}
@@ -183,7 +207,7 @@ func (w *row) terminated() (string, bool) {
 		if !ok {
 			return "", false
 		}
-		c := byte(v.Uint64())
+		c := byte(v)
 		if c == 0 {
 			return string(s), true
 		}
@@ -217,7 +241,7 @@ func (t Tag) Binary() (string, error) {
 		n := strconv.Itoa(int(most))
 		return "", badTag(t.URN.String(), "the filter value of "+c.name+" goes from 0 to "+n, c.name+" 的滤值应为 0 至 "+n)
 	}
-	w := &row{}
+	w := &row{b: make([]byte, 0, 256)}
 	if !t.write(c, w) {
 		for i := range codings {
 			if o := &codings[i]; o.urn == c.urn && o.name != c.name && t.write(o, &row{}) {
@@ -346,11 +370,10 @@ func ParseTag(s string) (Tag, error) {
 	if err != nil || len(raw) == 0 || len(raw) > maxTagBits/8 {
 		return Tag{}, badTag(s, "write urn:epc:tag:… or the hexadecimal digits of up to 31 words", "请写 urn:epc:tag:… 或至多 31 个字的十六进制数")
 	}
-	w := &row{}
+	w := &row{b: make([]byte, 0, 8*len(raw)), at: 8}
 	for _, b := range raw {
 		w.small(uint64(b), 8)
 	}
-	w.at = 8
 	for i := range codings {
 		c := &codings[i]
 		if c.header != raw[0] {
@@ -387,12 +410,12 @@ func (c *coding) read(w *row) (t Tag, ok bool) {
 	}
 	number := func(width int) bool {
 		v, ok := w.take(width)
-		return ok && add(v.String(), true)
+		return ok && add(strconv.FormatUint(v, 10), true)
 	}
 	filter := func(width int) bool {
 		v, ok := w.take(width)
 		if ok {
-			t.Filter = uint8(v.Uint64())
+			t.Filter = uint8(v)
 		}
 		return ok
 	}
@@ -403,7 +426,7 @@ func (c *coding) read(w *row) (t Tag, ok bool) {
 			if !ok {
 				return false
 			}
-			x := byte(v.Uint64())
+			x := byte(v)
 			if bitsEach == 6 {
 				x = sixBits(x)
 			}
@@ -428,7 +451,7 @@ func (c *coding) read(w *row) (t Tag, ok bool) {
 	if t.URN.check(forms[c.urn]) != nil {
 		return t, false
 	}
-	again := &row{}
+	again := &row{b: make([]byte, 0, len(w.b))}
 	return t, t.write(c, again) && string(again.b) == string(w.b[:min(w.at, len(w.b))])
 }
 
@@ -437,10 +460,10 @@ func (c *coding) readKey(w *row, t *Tag, filter func(int) bool, add func(string,
 		return false
 	}
 	p, ok := w.take(3)
-	if !ok || p.Uint64() > 6 {
+	if !ok || p > 6 {
 		return false
 	}
-	width, length := partitions[p.Uint64()], 12-int(p.Uint64())
+	width, length := partitions[p], 12-int(p)
 	if !add(w.takeDecimal(width, length)) {
 		return false
 	}
@@ -465,7 +488,7 @@ func (c *coding) readKey(w *row, t *Tag, filter func(int) bool, add func(string,
 			v, fine := w.take(c.serial)
 			s := ""
 			if fine {
-				s = v.String()
+				s = strconv.FormatUint(v, 10)
 			}
 			ok = len(s) > 1 && s[0] == '1' && add(s[1:], true)
 		default:

@@ -149,10 +149,7 @@ func (w *row) unpackText(most int) (string, bool) {
 
 func (w *row) takeSmall(width int) (int, bool) {
 	v, ok := w.take(width)
-	if !ok {
-		return 0, false
-	}
-	return int(v.Uint64()), true
+	return int(v), ok
 }
 
 // clockBits are the widths of year, month, day, hour, minute and second, which are two digits each (14.5.8 to 14.5.11).

@@ -139,10 +139,19 @@ func pad(n, width int) string {
 	return string(out)
 }
 
-// widthOf is how many bits any number of so many digits needs (table B).
+// widths are how many bits any number of so many digits needs (table B).
+var widths [31]int
+
+func init() {
+	for n, p := 1, big.NewInt(10); n < len(widths); n, p = n+1, p.Mul(p, big.NewInt(10)) {
+		widths[n] = p.BitLen()
+	}
+}
+
+// widthOf is how many bits any number of so many digits needs.
 func widthOf(digits int) int {
-	if digits == 0 {
-		return 0
+	if digits < len(widths) {
+		return widths[digits]
 	}
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil).BitLen()
 }
