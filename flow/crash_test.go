@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -251,14 +252,24 @@ func TestTwoWorkers(t *testing.T) {
 func TestInterception(t *testing.T) {
 	w := memoryWorld(t, caseProgram(t, "order-interception", "take-order"), caseProgram(t, "order-interception", "parcel"), caseProgram(t, "order-interception", "return-order"))
 	dice := rand.New(rand.NewPCG(7, 7))
-	stock := func(system string) (n float64) {
-		for _, m := range w.mails("order-interception/" + system) {
-			c, _ := toNumber(m.Body["change"])
-			n += c
+	ledger, read := map[string]float64{}, map[string]uint64{}
+	stock := func(system string) float64 {
+		list, err := w.engine.Inbox(context.Background(), "order-interception/"+system, read[system], 1000, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return n
+		for _, m := range list {
+			c, _ := toNumber(m.Body["change"])
+			ledger[system] += c
+			read[system] = m.Seq
+		}
+		return ledger[system]
 	}
-	for o := range 150 {
+	orders := 150
+	if os.Getenv("FUJIE_SOAK") == "1" {
+		orders = 10_000
+	}
+	for o := range orders {
 		order := fmt.Sprintf("%s/SO%d", home, o)
 		w.wants(Passed, "", "SHOP", Scan{Flow: "order-interception/take-order", Code: order, Form: map[string]any{"sku": "ABC-1", "quantity": 1 + dice.IntN(9)}})
 		var mu sync.Mutex
@@ -318,4 +329,26 @@ func TestInterception(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	}
+}
+
+// Whatever a scanner sends, the answer is a verdict or an error that the sender caused.
+func FuzzScan(f *testing.F) {
+	w := repairShop(f)
+	f.Add(home+"/P1", "s/repair", "", "km", "12 [mi_i]", "PDA-1", "")
+	f.Add("hdl:"+home+"/P2", "", "look", "n", "3", "", "look")
+	f.Add("{{who.id}}", "s/check", "", "on", "2026-11-22", home+"/PDA", "@x")
+	f.Fuzz(func(t *testing.T, code, flow, step, field, value, device, run string) {
+		in := Scan{Code: code, Flow: flow, Step: step, Device: device, Run: run, ID: field}
+		if field != "" {
+			in.Form = map[string]any{field: value}
+		}
+		r, err := w.engine.Scan(context.Background(), caller("W"), in)
+		switch problem.KindOf(err) {
+		case problem.NotFound, problem.Conflict, problem.BadRequest, problem.TooLarge, problem.BadValue, problem.BadID, problem.Forbidden:
+		default:
+			if err != nil || r.Verdict == "" {
+				t.Errorf("%+v: %+v, %v", in, r, err)
+			}
+		}
+	})
 }
