@@ -123,13 +123,18 @@ func (c *captureCmd) Run(e *env) error {
 }
 
 type eventsCmd struct {
+	Find   eventsFindCmd   `cmd:"" default:"withargs" help:"${events_find}"`
+	Export eventsExportCmd `cmd:"" help:"${events_export}"`
+}
+
+type eventsFindCmd struct {
 	Query  []string `arg:"" optional:"" help:"MATCH_anyEPC=88.118.1001/ENG-42 EQ_bizStep=shipping …"`
 	Prefix string   `help:"${flag_events_prefix}" placeholder:"PREFIX"`
 	Limit  int      `help:"${flag_limit}" default:"100"`
 	desk
 }
 
-func (c *eventsCmd) Run(e *env) error {
+func (c *eventsFindCmd) Run(e *env) error {
 	v := url.Values{}
 	for _, q := range c.Query {
 		name, value, ok := strings.Cut(q, "=")

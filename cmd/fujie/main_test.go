@@ -23,8 +23,8 @@ import (
 
 // TestMain lets the stories start the true program by its name.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "node" {
-		// A country under test starts its nodes' processes from this binary.
+	if len(os.Args) > 1 && (os.Args[1] == "node" || os.Args[1] == "floor") {
+		// A country under test starts its nodes' and floors' processes from this binary.
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 		stop()

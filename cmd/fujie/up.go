@@ -7,8 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"text/tabwriter"
+	"time"
 
 	"github.com/fujie-id/fujie/intake"
 	"github.com/fujie-id/fujie/node"
@@ -23,6 +27,7 @@ type upCmd struct {
 	Profile   string `help:"${flag_profile}" placeholder:"FILE"`
 	Check     bool   `help:"${flag_check}"`
 	Input     string `help:"${flag_input}" placeholder:"FILE"`
+	Floors    bool   `help:"${flag_floors}" default:"true" negatable:""`
 }
 
 func (c *upCmd) Run(e *env) error {
@@ -71,11 +76,47 @@ func (c *upCmd) Run(e *env) error {
 			return err
 		}
 	}
+	if c.Floors {
+		wait := c.floors(e, program, dir, &state, log)
+		defer wait()
+	}
 	if err := country.Wait(e.ctx); err != nil {
 		return err
 	}
 	e.print("stopping; run fujie up again to go on", "正在停止；再次 fujie up 可继续")
 	return nil
+}
+
+// floors starts the floors of the solutions that run in the country, each a process of its own that knows the public interface only. What one says goes to the log; one that ends
+// is not started again.
+func (c *upCmd) floors(e *env, program, dir string, s *sim.State, log *slog.Logger) (wait func()) {
+	var wg sync.WaitGroup
+	for _, name := range sim.Floors() {
+		if !slices.ContainsFunc(s.Nodes, func(n sim.NodeState) bool { return n.Solutions[name] != "" }) {
+			continue
+		}
+		cmd := exec.CommandContext(e.ctx, program, "floor", name, "--data", dir, "--every", "3s")
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+		cmd.WaitDelay = 5 * time.Second
+		var said tail
+		cmd.Stderr = &said
+		wg.Go(func() {
+			if err := cmd.Run(); err != nil && e.ctx.Err() == nil {
+				log.Error("a floor has ended", "solution", name, "err", err, "said", string(said))
+			}
+		})
+	}
+	return wg.Wait
+}
+
+// tail keeps the last that was written.
+type tail []byte
+
+func (t *tail) Write(b []byte) (int, error) {
+	if *t = append(*t, b...); len(*t) > 4096 {
+		*t = append((*t)[:0], (*t)[len(*t)-4096:]...)
+	}
+	return len(b), nil
 }
 
 // registerInput registers --input in the country that has just started: lines of our own form as they are, the openFDA device list
