@@ -17,6 +17,7 @@ type Tag struct {
 	Filter   uint8    // 0 to 7; to 15 for usdod-96, to 63 for adi-var; none for gid-96
 	URN      URN      // kind id, or raw of a tag that is kept as it is; none in a '+' scheme, which does not set the company prefix apart
 	Elements Elements // of a '+' scheme: the fields of its EPC, the key first, then the others that are on the tag
+	Host     string   // of a '++' scheme: of its Digital Link, id.example.com
 
 	Attributes uint8 // what Gen 2 readers see before the EPC, such as hazardous material in its last bit (11)
 	UserMemory bool  // there is something in the user bank too
@@ -554,7 +555,7 @@ func codingNames() string {
 	return strings.Join(names, ", ")
 }
 
-// String is the tag's URN; of a '+' scheme, which has none, the canonical Digital Link of what it is on, with the other fields of the tag in its query.
+// String is the tag's URN; of a '+' scheme, which has none, the Digital Link of what it is on, with the other fields of the tag in its query.
 func (t Tag) String() string {
 	switch t.URN.Kind {
 	case "raw":
@@ -565,7 +566,11 @@ func (t Tag) String() string {
 		}
 	}
 	if plusOf(t.Scheme) != nil {
-		l, err := t.Elements.Link("")
+		stem := ""
+		if t.Host != "" {
+			stem = "https://" + t.Host
+		}
+		l, err := t.Elements.Link(stem)
 		if err != nil {
 			return t.Elements.String()
 		}

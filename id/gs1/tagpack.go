@@ -81,15 +81,7 @@ func (w *row) packText(s string, most int) bool {
 	case asASCII:
 		return w.text(s, 7, len(s)*7)
 	case asCode40:
-		for at := 0; at < len(s); at += 3 {
-			var i [3]int
-			for k := range 3 {
-				if at+k < len(s) {
-					i[k] = strings.IndexByte(how.letters, s[at+k]) + 1
-				}
-			}
-			w.small(uint64(1600*i[0]+40*i[1]+i[2]+1), 16)
-		}
+		w.packCode40(s)
 		return true
 	}
 	for i := range len(s) {
@@ -117,21 +109,7 @@ func (w *row) unpackText(most int) (string, bool) {
 		}
 		return w.takeDecimal(widthOf(n), n)
 	case asCode40:
-		for len(out) < n {
-			r, ok := w.takeSmall(16)
-			if !ok || r == 0 || r > 64000 {
-				return "", false
-			}
-			for k, i := range [3]int{(r - 1) / 1600, (r - 1) / 40 % 40, (r - 1) % 40} {
-				switch {
-				case i == 0 && (k == 0 || len(out) < n), i != 0 && len(out) == n: // it fills up behind the text, and only there
-					return "", false
-				case i != 0:
-					out = append(out, how.letters[i-1])
-				}
-			}
-		}
-		return string(out), true
+		return w.unpackCode40(n)
 	}
 	for range n {
 		i, ok := w.takeSmall(how.each)
@@ -142,6 +120,38 @@ func (w *row) unpackText(most int) (string, bool) {
 			out = append(out, byte(i))
 		} else {
 			out = append(out, how.letters[i])
+		}
+	}
+	return string(out), true
+}
+
+// packCode40 writes three letters in 16 bits (table 14-8).
+func (w *row) packCode40(s string) {
+	for at := 0; at < len(s); at += 3 {
+		var i [3]int
+		for k := range 3 {
+			if at+k < len(s) {
+				i[k] = strings.IndexByte(code40Letters, s[at+k]) + 1
+			}
+		}
+		w.small(uint64(1600*i[0]+40*i[1]+i[2]+1), 16)
+	}
+}
+
+func (w *row) unpackCode40(n int) (string, bool) {
+	out := make([]byte, 0, n)
+	for len(out) < n {
+		r, ok := w.takeSmall(16)
+		if !ok || r == 0 || r > 64000 {
+			return "", false
+		}
+		for k, i := range [3]int{(r - 1) / 1600, (r - 1) / 40 % 40, (r - 1) % 40} {
+			switch {
+			case i == 0 && (k == 0 || len(out) < n), i != 0 && len(out) == n: // what fills up stands behind the text, and only there
+				return "", false
+			case i != 0:
+				out = append(out, code40Letters[i-1])
+			}
 		}
 	}
 	return string(out), true

@@ -15,6 +15,7 @@ type plusCoding struct {
 	header byte
 	ais    []string // of the fields that are its EPC, the key first
 	dated  bool     // a date stands in front of them, where readers can select by it
+	host   bool     // behind them stands the host of its Digital Link
 	serial int      // the key has more characters than so many: it ends in a serial number
 }
 
@@ -35,6 +36,16 @@ var plusCodings = []plusCoding{
 
 // prioritised are the dates that a dsgtin+ may put in front, by the number that says which (14.5.3).
 var prioritised = []string{"11", "13", "15", "16", "17", "7006", "7007"}
+
+func init() { // each has a scheme with a host
+	headers := map[string]byte{"cpi+": 0xE6, "gsrn+": 0xE7, "gsrnp+": 0xE8, "sgln+": 0xE9, "gdti+": 0xEA, "grai+": 0xEB, "sgcn+": 0xEC, "itip+": 0xED, "giai+": 0xEE, "sscc+": 0xEF,
+		"dsgtin+": 0xFC, "sgtin+": 0xFD}
+	for _, c := range plusCodings {
+		c.header, c.host = headers[c.name], true
+		c.name += "+"
+		plusCodings = append(plusCodings, c)
+	}
+}
 
 func plusOf(name string) *plusCoding {
 	for i := range plusCodings {
@@ -164,7 +175,7 @@ const maxTagBits = 31 * 16
 func PlusTag(e Elements, filter uint8) (Tag, error) {
 	for i := range plusCodings {
 		c := &plusCodings[i]
-		if _, ok := e.Value(c.ais[0]); ok && !c.dated {
+		if _, ok := e.Value(c.ais[0]); ok && !c.dated && !c.host {
 			t := Tag{Scheme: c.name, Filter: filter, Elements: e}
 			_, err := t.Binary()
 			return t, err
@@ -207,6 +218,9 @@ func (t Tag) writePlus(c *plusCoding) (*row, error) {
 		if !w.packValue(ai, value) {
 			return fail("the value of ("+ai+") is longer than tags can hold", "("+ai+") 的值超出标签可容纳的长度")
 		}
+	}
+	if c.host && !w.packHost(t.Host) {
+		return fail(c.name+" needs a host of up to 63 characters, such as id.example.com", c.name+" 需要至多 63 个字符的主机名，如 id.example.com")
 	}
 	var last Element
 	for _, f := range rest {
@@ -264,6 +278,11 @@ func (c *plusCoding) readPlus(w *row) (t Tag, en, zh string) {
 	}
 	if c.dated {
 		t.Elements = append(t.Elements, date)
+	}
+	if c.host {
+		if t.Host, ok = w.unpackHost(); !ok {
+			return t, "the host behind its fields ends too early, or is none", "字段之后的主机名过短或不合法"
+		}
 	}
 	has := false
 	for len(w.b)-w.at >= 8 && !zeros(w.b[w.at:]) {

@@ -27,6 +27,7 @@ func TestTagPublished(t *testing.T) {
 			continue
 		}
 		n++
+		text, host, _ := strings.Cut(text, "\t")
 		whole := hex + strings.Repeat("0", (4-len(hex)%4)%4)
 		tag, err := gs1.ParseTag(hex)
 		if err != nil {
@@ -37,8 +38,8 @@ func TestTagPublished(t *testing.T) {
 		if tag.Elements != nil {
 			got = tag.Elements.String()
 		}
-		if got != text {
-			t.Errorf("%s is %s, want %s", hex, got, text)
+		if got != text || tag.Host != host {
+			t.Errorf("%s is %s %s, want %s %s", hex, got, tag.Host, text, host)
 		}
 		if !strings.HasPrefix(text, "urn:") { // no URN: the tag is made of its fields
 			e, err := gs1.ParseElements(text)
@@ -46,7 +47,7 @@ func TestTagPublished(t *testing.T) {
 				t.Errorf("%s: %v", text, err)
 				continue
 			}
-			tag = gs1.Tag{Scheme: tag.Scheme, Filter: tag.Filter, Elements: e}
+			tag = gs1.Tag{Scheme: tag.Scheme, Filter: tag.Filter, Elements: e, Host: host}
 		} else if tag, err = gs1.ParseTag(text); err != nil {
 			t.Error(err)
 			continue
@@ -55,7 +56,7 @@ func TestTagPublished(t *testing.T) {
 			t.Errorf("%s is %s (%v), want %s", text, back, err, whole)
 		}
 	}
-	if n < 33 {
+	if n < 45 {
 		t.Errorf("only %d examples", n)
 	}
 }
@@ -310,5 +311,74 @@ func TestPlusRefused(t *testing.T) {
 	}
 	if _, err := gs1.PlusTag(gs1.Elements{{"10", "A"}}, 0); problem.KindOf(err) != problem.BadID {
 		t.Error(err)
+	}
+}
+
+// TestHostRoundTrip: the host of a '++' scheme comes back, whatever pieces of it have a short form.
+func TestHostRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		host := strings.Join(rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]string{"id.", "www.", "qr.", ".com", ".org", ".com.cn", ".co.uk", ".cn", ".de", ".tech", ".med", ".com.co", "-", "example", "EXAMPLE", "10.0.0.1"}),
+			rapid.StringMatching(`[a-z0-9]{1,8}`), rapid.StringMatching(`[A-Z0-9.-]{1,9}`)), 1, 5).Draw(t, "host"), "")
+		if rapid.Bool().Draw(t, "port") {
+			host += ":8443"
+		}
+		scheme := rapid.SampledFrom([]string{"sgtin++", "dsgtin++"}).Draw(t, "scheme")
+		e := gs1.Elements{{"01", "79521141123453"}, {"21", "32a/b"}, {"17", "220630"}, {"10", "L7"}}
+		tag := gs1.Tag{Scheme: scheme, Filter: 1, Elements: e, Host: host}
+		hex, err := tag.Hex()
+		if err != nil && problem.KindOf(err) == problem.BadID && (len(host) > 50 || strings.HasPrefix(host, ":")) {
+			t.Skip("longer than a tag, or none")
+		}
+		if err != nil {
+			t.Fatal(host, err)
+		}
+		back, err := gs1.ParseTag(hex)
+		if err != nil || back.Host != host || back.Scheme != scheme || back.Elements.String() != e.String() {
+			t.Fatalf("%s became %s, and that %s %s %v", host, hex, back.Host, back.Elements, err)
+		}
+	})
+}
+
+func TestLinkTag(t *testing.T) {
+	for link, want := range map[string]string{
+		"https://id.gs1.org/01/79521141123453/21/32a%2Fb":               "sgtin+",
+		"https://id.example.com/01/79521141123453/21/32a%2Fb":           "sgtin++",
+		"https://id.example.com/01/79521141123453/21/32a%2Fb?17=220630": "sgtin++",
+		"https://id.example.com/00/095201234567891235":                  "sscc++",
+		"https://id.example.com/414/9521141123454":                      "sgln++",
+		"https://id.example.com/8004/952114132a%2Fb":                    "giai++",
+	} {
+		l, err := gs1.ParseLink(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag, err := gs1.LinkTag(l, 0)
+		if err != nil || tag.Scheme != want || tag.String() != link {
+			t.Errorf("%s is on %s %s (%v), want %s", link, tag.Scheme, tag, err, want)
+			continue
+		}
+		m, err := tag.Memory()
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if back, err := gs1.ParseMemory(m); err != nil || back.String() != link {
+			t.Errorf("%s came back as %s (%v)", link, back, err)
+		}
+	}
+	for link, says := range map[string]string{
+		"https://example.com/shop/01/79521141123453/21/1":                    "nothing before the key",
+		"http://example.com/01/79521141123453/21/1":                          "https://",
+		"https://example.com/01/79521141123453/21/1?linkType=all":            "fields only",
+		"https://example.com/01/79521141123453":                              "(21)",
+		"https://" + strings.Repeat("x", 64) + ".com/01/79521141123453/21/1": "host of up to 63",
+	} {
+		l, err := gs1.ParseLink(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tag, err := gs1.LinkTag(l, 0); problem.KindOf(err) != problem.BadID || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s is %s (%v), want a sentence with %q", link, tag, err, says)
+		}
 	}
 }
