@@ -101,6 +101,13 @@ func TestAPI(t *testing.T) {
 	if r["verdict"] != "passed" || r["next"].(map[string]any)["step"] != "mend" {
 		t.Fatalf("%v", r)
 	}
+	states := map[any]any{}
+	for _, x := range r["effects"].([]any) {
+		states[x.(map[string]any)["kind"]] = x.(map[string]any)["state"]
+	}
+	if states["change"] != "queued" || states["event"] != "queued" || states["message"] != "done" || states["task"] != "done" {
+		t.Errorf("%v", states)
+	}
 	run := r["run"].(string)
 	if r := ok(call("W", "POST", "/api/flow-scans", map[string]any{"id": "1", "code": home + "/P1", "flow": "s/repair"})); r["duplicate"] != true || r["run"] != run {
 		t.Errorf("%v", r)

@@ -108,7 +108,7 @@ func (p *passage) effect(x *effect, sc scope, undo bool) error {
 				delete(values, k) // a property without a value is none
 			}
 		}
-		p.queue(act{Write: &RecordWrite{Solution: p.p.sol.Name, ID: name, Template: x.Register.Template, Values: values, Over: x.Register.Over, IfAbsent: x.Register.IfAbsent}, Keys: []string{epcis.Key(name)}}, undo, Done{"register", name})
+		p.queue(act{Write: &RecordWrite{Solution: p.p.sol.Name, ID: name, Template: x.Register.Template, Values: values, Over: x.Register.Over, IfAbsent: x.Register.IfAbsent}, Keys: []string{epcis.Key(name)}}, undo, Done{Kind: "register", What: name})
 	case x.Change != nil:
 		name, err := field("id")
 		if err == nil {
@@ -131,7 +131,7 @@ func (p *passage) effect(x *effect, sc scope, undo bool) error {
 				only[k] = *v
 			}
 		}
-		p.queue(act{Write: &RecordWrite{Solution: p.p.sol.Name, Change: true, ID: name, Values: values, If: only}, Keys: []string{epcis.Key(name)}}, undo, Done{"change", name})
+		p.queue(act{Write: &RecordWrite{Solution: p.p.sol.Name, Change: true, ID: name, Values: values, If: only}, Keys: []string{epcis.Key(name)}}, undo, Done{Kind: "change", What: name})
 	case x.Issue != nil:
 		return p.issue(x, sc, undo)
 	case x.Message != nil, x.Divert != nil:
@@ -161,7 +161,7 @@ func (p *passage) effect(x *effect, sc scope, undo bool) error {
 			return fmt.Errorf("a message cannot be undone: send another one")
 		}
 		p.unit.mails = append(p.unit.mails, m)
-		p.effectsDone = append(p.effectsDone, Done{"message", m.To + " " + m.Kind})
+		p.effectsDone = append(p.effectsDone, Done{Kind: "message", What: m.To + " " + m.Kind})
 	case x.Task != nil:
 		if undo {
 			return fmt.Errorf("a task cannot be undone")
@@ -182,7 +182,7 @@ func (p *passage) effect(x *effect, sc scope, undo bool) error {
 			t.Due = p.now.Add(x.due)
 		}
 		p.unit.tasks = append(p.unit.tasks, t)
-		p.effectsDone = append(p.effectsDone, Done{"task", name.EN})
+		p.effectsDone = append(p.effectsDone, Done{Kind: "task", What: name.EN})
 	case x.Start != nil:
 		return p.begin(x, sc, undo)
 	case x.Event != nil:
@@ -215,7 +215,7 @@ func (p *passage) begin(x *effect, sc scope, undo bool) error {
 	if err := runs.By(p.ctx, p.e.cfg.Store, "about", table.Is(pair(key, name)), func(r Run) error { open = r.ID; return store.Stop }); err != nil {
 		return err
 	}
-	p.effectsDone = append(p.effectsDone, Done{"start", name + " " + about})
+	p.effectsDone = append(p.effectsDone, Done{Kind: "start", What: name + " " + about})
 	if open != "" {
 		return nil
 	}
@@ -270,7 +270,7 @@ func (p *passage) issue(x *effect, sc scope, undo bool) error {
 		p.run.Vars[x.Issue.As] = list
 	}
 	if x.Issue.Template == "" {
-		p.effectsDone = append(p.effectsDone, Done{"issue", strings.Join(codes[:min(3, len(codes))], ", ")})
+		p.effectsDone = append(p.effectsDone, Done{Kind: "issue", What: strings.Join(codes[:min(3, len(codes))], ", ")})
 		return nil
 	}
 	for _, c := range codes {
@@ -280,7 +280,7 @@ func (p *passage) issue(x *effect, sc scope, undo bool) error {
 		if err != nil {
 			return err
 		}
-		p.queue(act{Write: &RecordWrite{Solution: p.p.sol.Name, ID: c, Template: x.Issue.Template, Values: values}, Keys: []string{epcis.Key(c)}}, false, Done{"issue", c})
+		p.queue(act{Write: &RecordWrite{Solution: p.p.sol.Name, ID: c, Template: x.Issue.Template, Values: values}, Keys: []string{epcis.Key(c)}}, false, Done{Kind: "issue", What: c})
 	}
 	return nil
 }

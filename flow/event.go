@@ -133,6 +133,6 @@ func (p *passage) event(x *effect, sc scope, undo bool) error {
 	if step == "" {
 		step = string(e.Type)
 	}
-	p.queue(act{Event: epcis.AppendEventJSON(nil, &e, epcis.Format{}), Keys: keys}, undo, Done{"event", step})
+	p.queue(act{Event: epcis.AppendEventJSON(nil, &e, epcis.Format{}), Keys: keys}, undo, Done{Kind: "event", What: step})
 	return nil
 }

@@ -47,7 +47,14 @@ func (p *passage) find() (unlock func(), res *Result, err error) {
 		}
 		return nil, nil, problem.New(problem.Forbidden, "no flow here is open to %s: ask an administrator for a role in a solution", "没有对 %s 开放的流程：请向管理员申请解决方案中的角色", p.who.Ref.Name)
 	}
-	code, err := p.code(candidates[0].start)
+	first := candidates[0].start
+	for _, q := range candidates {
+		if q.start.private(p.in.Code) {
+			first = q.start
+			break
+		}
+	}
+	code, err := p.code(first)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -81,18 +80,18 @@ func (p *passage) at() time.Time {
 }
 
 // offset says how the scanner's clock and the node's differ, when they do.
-func (p *passage) offset() string {
+func (p *passage) offset() Text {
 	if off := p.in.Sent.Sub(p.now).Round(time.Second); !p.in.Sent.IsZero() && off.Abs() > skew {
-		return fmt.Sprintf("the scanner's clock is off by %s; the time of the scan was put right", off)
+		return said("the scanner's clock is off by %s: set it; the time of this scan was put right", "扫描设备时钟偏差 %s：请校准；本次扫描时间已校正", off)
 	}
 	off := p.in.At.Sub(p.now).Round(time.Second)
 	switch {
 	case p.in.At.IsZero() || off.Abs() <= skew:
-		return ""
+		return Text{}
 	case off > 0:
-		return fmt.Sprintf("the scanner's clock is ahead by %s; the node's time is taken", off)
+		return said("the scanner's clock is ahead by %s: set it; the node's time is taken", "扫描设备时钟快 %s：请校准；已采用节点时间", off)
 	}
-	return fmt.Sprintf("it was scanned %s ago by the scanner's clock: it was offline, or its clock is wrong", -off)
+	return said("it was scanned %s ago by the scanner's clock: it was offline, or its clock is wrong", "按扫描设备时钟，扫描发生在 %s 之前：设备曾离线，或时钟有误", -off)
 }
 
 func prefixOf(name string) string {
@@ -122,6 +121,11 @@ func shortName(template string) string {
 
 func (p *passage) own(name string) bool {
 	return handle.Equal(prefixOf(name), p.e.cfg.Prefix)
+}
+
+// private reports whether the step takes the text for a private code.
+func (s *step) private(text string) bool {
+	return slices.ContainsFunc(s.codes, func(c code) bool { return c.match.MatchString(strings.TrimSpace(text)) })
 }
 
 // code is what a scanned text means at a step: an identifier, or a private code that the step makes one of.

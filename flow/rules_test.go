@@ -357,6 +357,27 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// Private codes are made identifiers by the step that takes them.
+func TestPrivateCodes(t *testing.T) {
+	w := memoryWorld(t, program(t, check2), program(t, `flow: shelf
+name: {en: Shelf, zh: 上架}
+about: part
+steps:
+  - step: shelf
+    name: {en: Shelf, zh: 上架}
+    scan: {as: part, codes: [{match: '69(\d{11})', id: '=run.prefix + "/SKU-" + match[1]'}]}
+    checks:
+      - {when: '!part.found', verdict: refused, say: {en: "unknown: {{part.id}}", zh: "未知：{{part.id}}"}, to: end}
+    next: end
+    end: {verdict: passed, say: {en: "{{part.id}} is there", zh: "{{part.id}} 已上架"}}
+`))
+	w.put(home+"/SKU-00000000001", "part", map[string]string{})
+	w.wants(Passed, home+"/SKU-00000000001 is there", "W", Scan{Flow: "s/shelf", Code: "6900000000001"})
+	w.wants(Refused, "unknown: "+home+"/SKU-00000000002", "W", Scan{Flow: "s/shelf", Code: "6900000000002"})
+	w.wants(Refused, "cannot be read", "W", Scan{Flow: "s/shelf", Code: "7000000000001"})
+	w.wants(Asking, "what is to be done", "W", Scan{Code: "6900000000001"})
+}
+
 // A dry run explains, and does nothing.
 func TestDryRun(t *testing.T) {
 	w := repairShop(t)

@@ -66,13 +66,16 @@ type Entry struct {
 // Reason is one check, and how it came out.
 type Reason struct {
 	Check   string `json:"check"`
-	Outcome string `json:"outcome"` // true, false, or an error's words
+	Outcome string `json:"outcome"`             // true, false, or an error's words
+	ZH      string `json:"outcomeZh,omitempty"` // the same in Chinese, where it is a sentence of ours
 }
 
 // Done is one effect of a step.
 type Done struct {
 	Kind string `json:"kind"`
 	What string `json:"what"`
+	// State is done for what is in the same write as the step; queued for what follows from it, which is certain, and done within moments.
+	State string `json:"state,omitempty" enum:"queued,done"`
 }
 
 // Task is work for people.

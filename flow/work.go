@@ -112,7 +112,7 @@ func (p *passage) judge(s *step, asks, checks int) *stop {
 			continue
 		}
 		if c.Verdict == Stopped && slices.Contains(p.run.Pardon, c.Check.When) {
-			p.explain[len(p.explain)-1].Outcome = "true, but somebody let it go on"
+			p.explain[len(p.explain)-1] = Reason{c.Check.When, "true, but somebody let it go on", "成立，但已放行"}
 			continue
 		}
 		say, err := c.say.eval(sc)
@@ -255,8 +255,14 @@ func (p *passage) finish(s *step, began time.Time) (*Result, error) {
 	if p.fresh && s.timed() && p.run.Step == s.Step.Step && p.run.State == Open {
 		p.run.Wake = p.now.Add(s.wait)
 	}
-	if off := p.offset(); off != "" {
-		p.explain = append(p.explain, Reason{Check: "clock", Outcome: off})
+	if off := p.offset(); off != (Text{}) {
+		p.explain = append(p.explain, Reason{"clock", off.EN, off.ZH})
+	}
+	for i := range p.effectsDone {
+		x := &p.effectsDone[i]
+		if x.State = "queued"; x.Kind == "message" || x.Kind == "task" || x.Kind == "start" {
+			x.State = "done"
+		}
 	}
 	res := p.answer(s, p.verdict, p.said, nil)
 	if p.in.DryRun {
