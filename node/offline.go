@@ -5,6 +5,7 @@ import (
 
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/registry"
+	"github.com/fujie-id/fujie/trace/history"
 )
 
 // Offline is a node's records while the node does not run, for the operator who sits at its folder: everything is
@@ -63,3 +64,8 @@ func (o *Offline) Prefixes(ctx context.Context, _ record.Identity, after string,
 
 // Close lets go of the store.
 func (o *Offline) Close() error { return o.n.Close() }
+
+// Events are the events of the node.
+func (o *Offline) Events(ctx context.Context) (*history.History, error) {
+	return history.Open(ctx, history.Config{Store: o.n.store, Now: o.n.now, Log: o.n.log})
+}

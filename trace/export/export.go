@@ -65,8 +65,8 @@ type Mark struct {
 // event_keys of that instant.
 type Source func(ctx context.Context, after Mark) iter.Seq2[Item, error]
 
-// History is the events of a history that are there when it is asked.
-func History(h *history.History) Source {
+// History is the events of a history that are there when it is asked, and were recorded before until; zero: all of them.
+func History(h *history.History, until time.Time) Source {
 	return func(ctx context.Context, after Mark) iter.Seq2[Item, error] {
 		return func(yield func(Item, error) bool) {
 			last, err := h.Last(ctx)
@@ -81,7 +81,7 @@ func History(h *history.History) Source {
 					return
 				}
 				for _, r := range list {
-					if r.Sequence > last {
+					if r.Sequence > last || !until.IsZero() && !r.Event.RecordTime.Before(until) {
 						return
 					}
 					if !yield(Item{Sequence: r.Sequence, Event: r.Event, Hash: r.Hash, By: r.By.Name}, nil) {
@@ -97,7 +97,8 @@ func History(h *history.History) Source {
 	}
 }
 
-// Repository is the events of an EPCIS 2.0 repository, which query asks page by page, as the Query of a rest.Client does.
+// Repository is the events of an EPCIS 2.0 repository, which query asks page by page, as the Query of a rest.Client does, recorded
+// before until; zero: all of them.
 func Repository(query func(ctx context.Context, parameters map[string][]string, visit func(*epcis.Event) error) error, until time.Time) Source {
 	return func(ctx context.Context, after Mark) iter.Seq2[Item, error] {
 		return func(yield func(Item, error) bool) {

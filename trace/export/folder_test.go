@@ -241,7 +241,7 @@ func TestHistory(t *testing.T) {
 		if i%3 == 2 {
 			now = now.Add(time.Second)
 		}
-		from := History(h)
+		from := History(h, time.Time{})
 		if i%4 > 1 {
 			from = interfaceOf
 		}
