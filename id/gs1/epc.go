@@ -8,7 +8,7 @@ import (
 	"github.com/fujie-id/fujie/problem"
 )
 
-// URN is an EPC in its pure identity form, a class, a pattern, or what a tag holds (EPC Tag Data Standard 2.2, 6, 8 and 12):
+// URN is an EPC in its pure identity form, a class, a pattern, or what a tag holds (EPC Tag Data Standard 2.3, 6, 8 and 12):
 // urn:epc:id:sgtin:0614141.812345.6789, urn:epc:class:lgtin:4012345.012345.998877, urn:epc:idpat:sgtin:4012345.*.*, urn:epc:raw:96.x30….
 type URN struct {
 	Kind   string   // id, class, idpat, raw

@@ -103,3 +103,13 @@ func Plus(name string) (string, []string) {
 
 // Dates is how many dates may stand in front.
 var Dates = len(prioritised)
+
+// PackUnpack writes a value of an application identifier as it stands on tags, and reads it back; ok is false where it cannot be written.
+func PackUnpack(ai, value string) (back string, ok, all bool) {
+	w := &row{}
+	if !w.packValue(ai, value) {
+		return "", false, false
+	}
+	back, ok = w.unpackValue(ai)
+	return back, ok, w.at == len(w.b)
+}

@@ -10,7 +10,7 @@ import (
 	"github.com/fujie-id/fujie/problem"
 )
 
-// Tag is what stands in the EPC memory of an RFID tag (EPC Tag Data Standard 2.2, 14): an EPC, the binary scheme that it is written in, and the filter
+// Tag is what stands in the EPC memory of an RFID tag (EPC Tag Data Standard 2.3, 14): an EPC, the binary scheme that it is written in, and the filter
 // value, by which readers pick out cases or pallets.
 type Tag struct {
 	Scheme   string   // sgtin-96, sgtin+; empty of a tag that is kept as it is

@@ -382,3 +382,65 @@ func TestLinkTag(t *testing.T) {
 		}
 	}
 }
+
+// TestPackEveryField: values of every field that tags hold, of every length, come back, and all their bits with them.
+func TestPackEveryField(t *testing.T) {
+	ais := gs1.AllPackings()
+	slices.Sort(ais)
+	sample := func(t *rapid.T, p gs1.Packing) string {
+		n, _ := strconv.Atoi(p.N)
+		some := func(set string, least, most int) string {
+			return rapid.StringMatching(`[`+set+`]{`+strconv.Itoa(least)+`,`+strconv.Itoa(most)+`}`).Draw(t, string(p.Way))
+		}
+		time := func(pairs int) string {
+			return []string{"991231", "99123123", "9912312359", "991231235958"}[pairs-3]
+		}
+		switch p.Way {
+		case 'N', 'I':
+			return some("0-9", n, n)
+		case 'V':
+			return some("0-9", 1, n)
+		case 'A':
+			return some(rapid.SampledFrom([]string{"0-9", "0-9A-F", "0-9a-f", "0-9A-Z.:-", "0-9A-Za-z_-", "!%-?A-Z_a-z\""}).Draw(t, "letters"), 1, n)
+		case 'T':
+			s := some("0-9", 4, n-1)
+			return s + some("A-Z/#-", 0, n-len(s))
+		case 'C':
+			return some("A-Z", 2, 2)
+		case 'D':
+			return time(3)
+		case 'M':
+			return time(5)
+		case 'P':
+			return time(rapid.IntRange(3, 6).Draw(t, "precision"))
+		case 'R':
+			return rapid.SampledFrom([]string{"991231", "991231000101"}).Draw(t, "range")
+		case 'B':
+			return some("01", 1, 1)
+		case '-':
+			return some("-", 0, 1)
+		}
+		return some("1-9", 1, 1) + "/" + some("1-9", 1, 1)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		ai := rapid.SampledFrom(ais).Draw(t, "ai")
+		value := ""
+		for _, p := range gs1.Packings(ai) {
+			value += sample(t, p)
+		}
+		if back, ok, all := gs1.PackUnpack(ai, value); !ok || !all || back != value {
+			t.Fatalf("(%s)%s came back as %s (%v, %v)", ai, value, back, ok, all)
+		}
+	})
+	for _, f := range []gs1.Element{{"4309", "12345678901234567890"}, {"4309", "00000000000000000000"}, {"235", "9999999999999999999999999999"}, {"91", strings.Repeat("9", 90)}, {"253", "4012345678901"}} {
+		if back, ok, all := gs1.PackUnpack(f.AI, f.Value); !ok || !all || back != f.Value {
+			t.Errorf("(%s)%s came back as %s (%v, %v)", f.AI, f.Value, back, ok, all)
+		}
+	}
+	for _, f := range []gs1.Element{{"01", "1"}, {"01", "1234567890123x"}, {"4309", "1"}, {"11", "99123"}, {"11", "9912xx"}, {"8008", "9912312"}, {"7007", "9912312"}, {"7003", "991231"}, {"4307", "CNX"}, {"4321", "2"}, {"4330", "001500+"},
+		{"7258", "12"}, {"8004", "A1"}, {"30", "123456789"}, {"30", "1a"}, {"10", strings.Repeat("1", 21)}, {"10", "é"}, {"253", "401"}, {"03", "1"}, {"8004", "1234" + strings.Repeat("A", 27)}} {
+		if back, ok, _ := gs1.PackUnpack(f.AI, f.Value); ok {
+			t.Errorf("(%s)%s was written, and came back as %s", f.AI, f.Value, back)
+		}
+	}
+}
