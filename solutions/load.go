@@ -184,7 +184,7 @@ func (l *loading) wrong(file string, err error) {
 		if t := y.GetToken(); t != nil && t.Position != nil {
 			line = t.Position.Line
 		}
-		l.fault(file, line, "%s: correct it as its JSON Schema says (fujie solution schema)", "%s：请按 JSON Schema 改正（fujie solution schema）", y.GetMessage())
+		l.fault(file, line, "%s: compare with the folders that come with the program", "%s：请参照程序自带的解决方案", y.GetMessage())
 		return
 	}
 	var placed interface {
