@@ -377,6 +377,8 @@ var flagHelps = map[string]text{
 	"flag_things":              {"The identifiers behind it.", "列出其背后的标识。"},
 	"flag_of":                  {"Of this row.", "所属行的取值。"},
 	"flag_day":                 {"Of this day, hour or week.", "所属的日、小时或周。"},
+	"id":                       {"Take codes apart.", "解析编码的构成。"},
+	"id_explain":               {"Say what a code is, in which scheme, and how else it is written.", "说明编码属于哪种体系、由什么构成、还有哪些写法。"},
 	"flag_floors":              {"Play the floors of the solutions that are installed.", "运行已安装解决方案的模拟现场。"},
 	"floor":                    {"Play a plant's floor against a country that runs here: its scanners, handhelds and systems.", "模拟一家工厂的现场：扫码器、PDA 与业务系统，对本机运行的国家操作。"},
 	"arg_floor":                {"The solution whose floor it is.", "哪个解决方案的现场。"},

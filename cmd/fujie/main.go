@@ -40,6 +40,7 @@ type commands struct {
 	Solution  solutionCmd  `cmd:"" help:"${solution}"`
 	Scan      scanCmd      `cmd:"" help:"${scan}"`
 	Indicator indicatorCmd `cmd:"" help:"${indicator}"`
+	Id        idCmd        `cmd:"" help:"${id}"`
 	Floor     floorCmd     `cmd:"" help:"${floor}"`
 	Codes     codesCmd     `cmd:"" help:"${codes}"`
 	Export    exportCmd    `cmd:"" help:"${export}"`
