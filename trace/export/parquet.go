@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/fujie-id/fujie/problem"
 )
@@ -27,8 +26,7 @@ func newSheet[T any](p *part, table string, errs *[]error) sheet[T] {
 		*errs = append(*errs, err)
 		return sheet[T]{}
 	}
-	codec := &zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}
-	return sheet[T]{f: f, w: parquet.NewGenericWriter[T](f, parquet.Compression(codec), parquet.MaxRowsPerRowGroup(groupRows), parquet.CreatedBy("Fujie", "1", ""))}
+	return sheet[T]{f: f, w: parquet.NewGenericWriter[T](f, parquet.MaxRowsPerRowGroup(groupRows), parquet.CreatedBy("Fujie", "1", ""))}
 }
 
 func (s *sheet[T]) add(list ...T) error {

@@ -143,7 +143,7 @@ func TestPostgresLoads(t *testing.T) {
 		if len(items) < 2 {
 			continue
 		}
-		if tried++; tried > 15 {
+		if tried++; tried > 8 {
 			break
 		}
 		dir, schema := t.TempDir(), fmt.Sprintf("s%d", seed)
@@ -178,7 +178,7 @@ func TestPostgresLoads(t *testing.T) {
 			t.Fatalf("%d valid events, %v; want %d", got, err, valid)
 		}
 	}
-	if tried < 10 {
+	if tried < 6 {
 		t.Fatalf("only %d samples", tried)
 	}
 

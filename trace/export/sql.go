@@ -243,8 +243,9 @@ func firstOf(a, b error) error {
 }
 
 func (s *script) add(i int, row reflect.Value) error {
-	b := s.blocks[i]
+	b, between := s.blocks[i], byte('\t')
 	if s.form == ClickHouse {
+		between = ','
 		if len(b) > 0 {
 			b = append(b, ',')
 		}
@@ -253,7 +254,7 @@ func (s *script) add(i int, row reflect.Value) error {
 	for k := range tables[i].columns {
 		c := &tables[i].columns[k]
 		if k > 0 {
-			b = append(b, map[Form]byte{PostgreSQL: '\t', ClickHouse: ','}[s.form])
+			b = append(b, between)
 		}
 		if s.form == ClickHouse {
 			b = appendClickHouse(b, c, row.Field(c.field))
