@@ -131,13 +131,24 @@ func (e *Engine) reload(ctx context.Context) error {
 	e.last.Lock()
 	defer e.last.Unlock()
 	e.last.known = false
-	e.out.Lock()
-	e.out.queue, e.out.keys = nil, map[string]int{}
-	e.out.Unlock()
-	return outbox.Range(ctx, e.cfg.Store, store.Span{}, func(a act) error {
-		e.enqueue(&a)
+	var queue []*act
+	if err := outbox.Range(ctx, e.cfg.Store, store.Span{}, func(a act) error {
+		queue = append(queue, &a)
 		return nil
-	})
+	}); err != nil {
+		return err
+	}
+	// All at once: whoever looks whether a thing waits for effects never sees a queue that is only half there.
+	e.out.Lock()
+	defer e.out.Unlock()
+	e.out.queue = queue
+	clear(e.out.keys)
+	for _, a := range queue {
+		for _, k := range a.Keys {
+			e.out.keys[k]++
+		}
+	}
+	return nil
 }
 
 // Go does effects, timers and commits until ctx is done. Scans wait for it to begin. After it has ended it may be called again.

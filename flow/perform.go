@@ -26,6 +26,15 @@ func (e *Engine) enqueue(a *act) {
 
 // settle does the effects that a thing waits for, so that whoever looks at it sees what earlier answers promised.
 func (e *Engine) settle(ctx context.Context, key string) error {
+	// After a write of which it is not known whether it was done, what it left is taken up first: its answer may be given to whoever sends the scan again.
+	e.last.Lock()
+	if !e.last.known {
+		if err := e.numbers(ctx); err != nil {
+			e.last.Unlock()
+			return err
+		}
+	}
+	e.last.Unlock()
 	for {
 		e.out.Lock()
 		waits := e.out.keys[key] > 0
