@@ -156,6 +156,9 @@ type whyInput struct {
 	}
 }
 
+// followed is how long the answer to a single scan waits for its effects. Batches do not wait: a line's next scan does not need them.
+const followed = 2 * time.Second
+
 // Register adds this room's operations.
 func (e *Engine) Register(a *api.API) {
 	tags := []string{tag}
@@ -183,6 +186,14 @@ func (e *Engine) Register(a *api.API) {
 			r, err := e.Scan(ctx, api.From(ctx), in.Body)
 			if err != nil {
 				return nil, err
+			}
+			if r.Run != "" && len(r.Effects) > 0 && !in.Body.DryRun && e.Follow(ctx, r.Run, followed) {
+				done := *r
+				done.Effects = slices.Clone(r.Effects)
+				for i := range done.Effects {
+					done.Effects[i].State = "done"
+				}
+				r = &done
 			}
 			return &api.Body[Result]{Body: *r}, nil
 		})

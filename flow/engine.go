@@ -87,6 +87,7 @@ type Engine struct {
 		queue []*act         // in order
 		keys  map[string]int // how many in queue touch a thing
 		wake  chan struct{}
+		gone  chan struct{} // closed when some are done
 	}
 	perform sync.Mutex // one performer at a time
 	names   sync.Mutex
@@ -116,6 +117,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize)}
 	e.out.keys = map[string]int{}
 	e.out.wake = make(chan struct{}, 1)
+	e.out.gone = make(chan struct{})
 	e.news.ch = make(chan struct{})
 	e.life.over = make(chan struct{})
 	if err := e.reload(ctx); err != nil {

@@ -52,6 +52,29 @@ func (e *Engine) settle(ctx context.Context, key string) error {
 	}
 }
 
+// Follow waits until what a run's scans promised is done, so that whoever is told of it finds it, at other nodes too; it does not wait longer than patience, since it is certain
+// all the same. It reports whether it is done.
+func (e *Engine) Follow(ctx context.Context, run string, patience time.Duration) bool {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		e.out.Lock()
+		gone := e.out.gone
+		waits := slices.ContainsFunc(e.out.queue, func(a *act) bool { return a.Run == run })
+		e.out.Unlock()
+		if !waits {
+			return true
+		}
+		select {
+		case <-gone:
+		case <-late.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 const atOnce = 500
 
 // some does the oldest effects that wait, and takes them away. What cannot be done now stays, and everything behind it that touches the same
@@ -141,6 +164,8 @@ func (e *Engine) some(ctx context.Context, key string) (n int, err error) {
 		}
 		clear(e.out.queue[len(kept):])
 		e.out.queue = kept
+		close(e.out.gone)
+		e.out.gone = make(chan struct{})
 		e.out.Unlock()
 	}
 	return len(gone), later

@@ -316,7 +316,10 @@ func (f *Floor) bottles(ctx context.Context, count int) error {
 				bad.ID, bad.Code = s.ID+"?", c[:len(c)-3]+"??"
 				all = append(all, bad)
 				misread++
-			case 1: // read twice
+			case 1: // read twice; the last one of a box is not, since the box is closed by then
+				if c == codes[len(codes)-1] {
+					break
+				}
 				twice := s
 				twice.ID = s.ID + "2"
 				all = append(all, s, twice)
@@ -327,8 +330,17 @@ func (f *Floor) bottles(ctx context.Context, count int) error {
 			all = append(all, s)
 			bottles++
 		}
-		if _, err := d.batch(ctx, all); err != nil {
+		answers, err := d.batch(ctx, all)
+		if err != nil {
 			return err
+		}
+		for i, a := range answers {
+			if a.Error != "" {
+				return problem.New(problem.Internal, "the scan of %s was not taken: %s", "对 %s 的扫描未被接受：%s", all[i].Code, a.Error)
+			}
+		}
+		if last := answers[len(answers)-1]; !last.Ended {
+			return problem.New(problem.Internal, "the box %s is not full: %s", "箱 %s 未装满：%s", boxes[0], last.Say)
 		}
 		stock = append(stock, boxes[0])
 		// Now and then a shop orders; a third of the orders are shipped straight from the line.
