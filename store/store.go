@@ -59,6 +59,29 @@ type Reader interface {
 	Range(ctx context.Context, span Span, visit func(key, value []byte) error) error
 }
 
+// Seeker is what a Reader may offer besides: many short ranges for little more than one.
+type Seeker interface {
+	// Ranges calls visit for the keys of each of n spans, one span after another, as Range does; i is the span's number. span is called once
+	// for each; spans go forward, and cost least when they come in byte order. visit's Stop ends the span at hand, any other error ends all of it. All spans are
+	// of one instant.
+	Ranges(ctx context.Context, n int, span func(i int) Span, visit func(i int, key, value []byte) error) error
+}
+
+// Ranges reads n spans of r: by its Seeker, or one by one, and then not of one instant unless r is a Snapshot.
+func Ranges(ctx context.Context, r Reader, n int, span func(i int) Span, visit func(i int, key, value []byte) error) error {
+	if s, ok := r.(Seeker); ok {
+		return s.Ranges(ctx, n, span, visit)
+	}
+	for i := range n {
+		s := span(i)
+		s.Reverse = false
+		if err := r.Range(ctx, s, func(key, value []byte) error { return visit(i, key, value) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Stop ends a Range without an error.
 //
 //lint:ignore ST1012 it is an instruction, as fs.SkipDir is

@@ -159,14 +159,34 @@ func (s *Store) options(o Options) *pebble.Options {
 		MaxOpenFiles:                1000,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
+	po.Comparer = comparer
 	for i := range po.Levels {
-		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].FilterPolicy = filter{bloom.FilterPolicy(10)}
 		po.Levels[i].BlockSize = blockSize
 		po.Levels[i].IndexBlockSize = 256 << 10
 	}
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return compression })
 	return po
 }
+
+// comparer is the engine's own order of bytes. It knows besides which keys are about one thing, for the sake of the filters alone: the name is the same, since the
+// order is.
+var comparer = func() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Split = store.Subject
+	c.ImmediateSuccessor = func(dst, subject []byte) []byte {
+		if n := len(subject); n > 0 && subject[n-1] == 0 && store.Subject(append(subject[:n:n], 0)) == n {
+			return append(append(dst, subject...), 0xff)
+		}
+		return append(append(dst, subject...), 0)
+	}
+	return &c
+}()
+
+// filter has a name of its own: tables that were written with filters of whole keys are read without them.
+type filter struct{ bloom.FilterPolicy }
+
+func (filter) Name() string { return "fujie.subjects.bloom" }
 
 // Measured on ten million records; see the benchmark in this folder.
 var (
@@ -221,6 +241,69 @@ func (s *Store) Range(ctx context.Context, span store.Span, visit func(key, valu
 	return visitAll(ctx, s.db, span, visit)
 }
 
+// Ranges is store.Seeker's.
+func (s *Store) Ranges(ctx context.Context, n int, span func(i int) store.Span, visit func(i int, key, value []byte) error) error {
+	if !s.gate.Enter() {
+		return store.ErrClosed
+	}
+	defer s.gate.Leave()
+	return visitEach(ctx, s.db, n, span, visit)
+}
+
+// visitEach goes through the spans with one iterator: where the next one lies ahead of it, it need not seek from the top.
+func visitEach(ctx context.Context, r pebble.Reader, n int, span func(i int) store.Span, visit func(i int, key, value []byte) error) (err error) {
+	if err := ctx.Err(); err != nil || n == 0 {
+		return err
+	}
+	it, err := r.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: firstKey})
+	if err != nil {
+		return unreadable(err)
+	}
+	defer func() {
+		if closed := it.Close(); err == nil && closed != nil {
+			err = unreadable(closed)
+		}
+	}()
+	steps := 0
+	for i := range n {
+		at := span(i)
+		if at.To != nil && bytes.Compare(at.From, at.To) >= 0 {
+			continue
+		}
+		seek := it.SeekGE
+		if at.OneSubject() {
+			seek = it.SeekPrefixGE
+		}
+		for ok := seek(at.From); ok; ok = it.Next() {
+			if steps++; steps%64 == 0 {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+			}
+			key := it.Key()
+			if at.To != nil && bytes.Compare(key, at.To) >= 0 {
+				break
+			}
+			v, err := it.ValueAndErr()
+			if err != nil {
+				return unreadable(err)
+			}
+			if err := visit(i, key, v); err == store.Stop {
+				break
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := it.Error(); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return unreadable(err)
+		}
+	}
+	return nil
+}
+
 // firstKey is the least key that the seam allows; it stands after the engine's own.
 var firstKey = []byte{0}
 
@@ -248,8 +331,11 @@ func visitAll(ctx context.Context, r pebble.Reader, span store.Span, visit func(
 		}
 	}()
 	first, next := it.First, it.Next
-	if span.Reverse {
+	switch {
+	case span.Reverse:
 		first, next = it.Last, it.Prev
+	case span.OneSubject():
+		first = func() bool { return it.SeekPrefixGE(span.From) }
 	}
 	n := 0
 	for ok := first(); ok; ok = next() {
@@ -535,6 +621,15 @@ func (n *snapshot) Range(ctx context.Context, span store.Span, visit func(key, v
 	}
 	defer n.leave()
 	return visitAll(ctx, n.at, span, visit)
+}
+
+// Ranges is store.Seeker's.
+func (n *snapshot) Ranges(ctx context.Context, count int, span func(i int) store.Span, visit func(i int, key, value []byte) error) error {
+	if !n.enter() {
+		return store.ErrClosed
+	}
+	defer n.leave()
+	return visitEach(ctx, n.at, count, span, visit)
 }
 
 func (n *snapshot) Close() error {

@@ -62,6 +62,9 @@ func (l *Load) Run(ctx context.Context, s store.Store) error {
 func (l *Load) write(ctx context.Context, s store.Store, w int) error {
 	n, err := head(ctx, s, headKey(w))
 	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil
+		}
 		return err
 	}
 	for end := n + l.Steps; l.Steps == 0 || n < end; {

@@ -463,6 +463,54 @@ func rangeEdges(t *testing.T, s store.Store) {
 		}
 	}
 
+	// Many spans at once are each as it is alone, in any order, and Stop ends one of them.
+	var spans []store.Span
+	for _, from := range edge {
+		for _, to := range edge {
+			spans = append(spans, store.Span{From: from, To: to})
+		}
+	}
+	view, err := s.Snapshot(bg())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer view.Close()
+	for round, r := range []store.Reader{s, view, s} {
+		if round == 2 {
+			slices.Reverse(spans)
+		}
+		got := make([][]string, len(spans))
+		if err := store.Ranges(bg(), r, len(spans), func(i int) store.Span { return spans[i] }, func(i int, k, v []byte) error {
+			got[i] = append(got[i], string(k)+"="+string(v))
+			if i%3 == 1 && len(got[i]) == 2 {
+				return store.Stop
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for i, span := range spans {
+			want := model(keys, span)
+			if i%3 == 1 {
+				want = want[:min(2, len(want))]
+			}
+			same(t, fmt.Sprintf("span %d, %v", i, span), append([]string{}, got[i]...), want)
+		}
+	}
+	broken := errors.New("broken")
+	last := -1
+	if err := store.Ranges(bg(), s, len(spans), func(i int) store.Span { return spans[i] }, func(i int, k, v []byte) error {
+		last = i
+		return broken
+	}); err != broken || last > len(spans)-1 {
+		t.Fatal("an error of visit:", err, last)
+	}
+	over, cancel := context.WithCancel(bg())
+	cancel()
+	if err := store.Ranges(over, s, len(spans), func(i int) store.Span { return spans[i] }, func(int, []byte, []byte) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Fatal("canceled:", err)
+	}
+
 	visits, boom := 0, errors.New("boom")
 	stop := func(err error) func(k, v []byte) error {
 		visits = 0
@@ -534,19 +582,39 @@ func rangeRandom(t *testing.T, s store.Store) {
 		case 2:
 			under := store.Under(span.From)
 			span.From, span.To = under.From, under.To
+		case 3, 4:
+			span = OneSubject(rnd)
 		}
 		same(t, fmt.Sprintf("%v", span), list(t, s, span), model(keys, span))
 	}
 }
 
-// randomKey is short and made of few letters, zero and 0xff among them, so that keys meet and nest.
+// randomKey is short and made of few letters, zero and 0xff among them, so that keys meet and nest; every third is one of several about the same (store.Subject).
 func randomKey(rnd *rand.Rand) []byte {
 	const letters = "\x00\x01a.b8\xfe\xff"
 	k := make([]byte, 1+rnd.IntN(7))
 	for i := range k {
 		k[i] = letters[rnd.IntN(len(letters))]
 	}
+	if rnd.IntN(3) == 0 {
+		k = append([]byte("E\x00k"), k...)
+	}
 	return k
+}
+
+// OneSubject is a random span of keys that are about the same.
+func OneSubject(rnd *rand.Rand) store.Span {
+	for {
+		from := randomKey(rnd)
+		n := store.Subject(from)
+		span := store.Span{From: from, To: append(from[:n:n], 0xff)}
+		if rnd.IntN(3) == 0 {
+			span.To[n] = byte(rnd.IntN(255))
+		}
+		if span.OneSubject() {
+			return span
+		}
+	}
 }
 
 func rangeSeesNoWrites(t *testing.T, s store.Store) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -338,4 +339,49 @@ func TestAgainstModel(t *testing.T) {
 			rt.Fatalf("%d keys are left of an empty table, %v", left, err)
 		}
 	})
+}
+
+// Again is Load, whatever happened to the row meanwhile.
+func TestAgain(t *testing.T) {
+	ctx := t.Context()
+	s := memory.New()
+	defer s.Close()
+	g := grants()
+	key := []byte("a")
+	before, err := g.Load(ctx, s, key)
+	if err != nil || before.Found() {
+		t.Fatal(before, err)
+	}
+	for i, change := range []func() error{
+		func() error { return nil },
+		func() error { return g.Put(ctx, s, grant{"a", "a@x", []string{"admin"}, 10}) },
+		func() error { return nil },
+		func() error { return g.Put(ctx, s, grant{"a", "a@x", []string{"reader"}, 10}) },
+		func() error { return g.Delete(ctx, s, key) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := g.Again(ctx, s, key, before)
+		want, wrong := g.Load(ctx, s, key)
+		if err != nil || wrong != nil || again.Found() != want.Found() || !reflect.DeepEqual(again.Value, want.Value) {
+			t.Fatalf("%d: %+v, %v; Load says %+v, %v", i, again, err, want, wrong)
+		}
+		// What was loaded again is good for changing the row under the condition that it stayed.
+		if want.Found() {
+			var b store.Batch
+			v := again.Value
+			v.Until++
+			if err := g.Set(&b, again, v); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Apply(ctx, &b); err != nil {
+				t.Fatal(i, err)
+			}
+			if want, err = g.Load(ctx, s, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before = want
+	}
 }

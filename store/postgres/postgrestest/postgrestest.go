@@ -3,6 +3,7 @@
 package postgrestest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -218,11 +220,51 @@ func (s *Server) Kill() error {
 	if s.cmd == nil {
 		return nil
 	}
-	// The postmaster's children are of its group.
-	err := errors.Join(s.cmd.Process.Kill(), ignoreGone(syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)))
+	// Each of the postmaster's children has a session of its own, and answers until it notices that it is an orphan: they are killed one by one, and gone when Kill returns.
+	children := childrenOf(s.cmd.Process.Pid)
+	err := s.cmd.Process.Kill()
 	<-s.exited
 	s.cmd = nil
+	for _, pid := range children {
+		err = errors.Join(err, ignoreGone(syscall.Kill(pid, syscall.SIGKILL)))
+	}
+	for _, pid := range children {
+		for range 1000 {
+			if _, state := parentOf(pid); state == "" || state == "Z" || state == "X" {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 	return err
+}
+
+// childrenOf are the processes whose parent is pid.
+func childrenOf(pid int) (out []int) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if child, err := strconv.Atoi(e.Name()); err == nil {
+			if parent, _ := parentOf(child); parent == pid {
+				out = append(out, child)
+			}
+		}
+	}
+	return out
+}
+
+// parentOf is a process's parent, and its state; an empty one when it is gone.
+func parentOf(pid int) (parent int, state string) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, ""
+	}
+	// The name before the state stands in brackets, and may hold anything.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 2 {
+		return 0, ""
+	}
+	parent, _ = strconv.Atoi(fields[1])
+	return parent, fields[0]
 }
 
 // Stop ends the server in the way of `pg_ctl stop -m immediate`: connections are cut, and the next start recovers.
