@@ -435,7 +435,7 @@ func TestNoOtherWayOut(t *testing.T) {
 			t.Error("dialed", d)
 		}
 	}
-	if len(w.dialed) > 2 { // only 88.6's, whose key is refused in the handshake
+	if len(w.dialed) > 2 { // only 88.6's, whose key is refused before anything is said
 		t.Error(w.dialed)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fujie-id/fujie/id"
@@ -27,17 +28,35 @@ type service struct {
 	pins []string // fingerprints of its TLS keys
 }
 
-// service finds that of an owner: named by the thing's own record, else by that of its prefix.
+// service finds that of an owner: named by the thing's own record if the thing is the owner's, else by that of its prefix. All that has to be looked for is looked for at once, and
+// a connection is begun to the server in the owner's delegation, which is where the service mostly is.
 func (a *Across) service(ctx context.Context, owner, thing string) (service, error) {
-	if thing != "" && prefixOf(thing) != "" {
-		if s, err := a.serviceAt(ctx, owner, thing); err == nil {
-			return s, nil
+	var keys []string
+	var own, common service
+	ownErr, commonErr := error(problem.New(problem.NoValues, "the record of the thing was not asked for", "未查询物品的记录")), error(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var address string
+		if keys, address = a.servers(ctx, owner); address != "" {
+			a.http.prepare(address)
 		}
+	})
+	if thing != "" && prefixOf(thing) == owner {
+		wg.Go(func() { own, ownErr = a.serviceAt(ctx, thing) })
 	}
-	return a.serviceAt(ctx, owner, owner+"/"+ServiceSuffix)
+	wg.Go(func() { common, commonErr = a.serviceAt(ctx, owner+"/"+ServiceSuffix) })
+	wg.Wait()
+	s, err := own, ownErr
+	if err != nil {
+		s, err = common, commonErr
+	}
+	if err == nil {
+		s.pins = append(s.pins, keys...)
+	}
+	return s, err
 }
 
-func (a *Across) serviceAt(ctx context.Context, owner, name string) (service, error) {
+func (a *Across) serviceAt(ctx context.Context, name string) (service, error) {
 	v, err := id.ParseHandle(name)
 	if err != nil {
 		return service{}, err
@@ -62,22 +81,20 @@ func (a *Across) serviceAt(ctx context.Context, owner, name string) (service, er
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return service{}, problem.New(problem.BadValue, "the record %s names %q, which is no https address of an event service", "记录 %s 中的 %q 不是事件服务的 https 地址", v, clip(text[0]))
 		}
-		s := service{base: "https://" + u.Host + strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), "/epcis")}
-		s.pins = append(text[1:], a.serverKeys(ctx, owner)...)
-		return s, nil
+		return service{base: "https://" + u.Host + strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), "/epcis"), pins: slices.Clone(text[1:])}, nil
 	}
 	return service{}, problem.New(problem.NoValues, "the record %s names no event service", "记录 %s 未指明事件服务", v)
 }
 
-// serverKeys are the fingerprints of the servers in a prefix's delegation.
-func (a *Across) serverKeys(ctx context.Context, prefix string) (pins []string) {
+// servers are the fingerprints of the servers in a prefix's delegation, and the address where the first of them speaks HTTP, if one does.
+func (a *Across) servers(ctx context.Context, prefix string) (pins []string, address string) {
 	for p := prefix; p != "" && p != id.Root.Prefix(); p = id.ParentPrefix(p) {
 		ans, err := a.cfg.Resolver.Resolve(ctx, record.Query{ID: id.PrefixRecord(p), PublicOnly: true, Types: []string{record.TypeSite, record.TypeSite6}})
 		if err != nil || ans.Trust != record.Secure {
 			if problem.Is(err, problem.NotFound) || problem.Is(err, problem.NoValues) {
 				continue
 			}
-			return nil
+			return nil, ""
 		}
 		for i := range ans.Values {
 			s, err := record.DecodeSite(ans.Values[i].Data)
@@ -85,14 +102,19 @@ func (a *Across) serverKeys(ctx context.Context, prefix string) (pins []string) 
 				continue
 			}
 			for j := range s.Servers {
+				for _, e := range s.Servers[j].Endpoints(false) {
+					if address == "" && (e.Protocol == record.HTTP || e.Protocol == record.HTTPS) {
+						address = e.Addr.String()
+					}
+				}
 				if k, err := trust.ParsePublic(s.Servers[j].PublicKey); err == nil {
 					pins = append(pins, k.Fingerprint())
 				}
 			}
 		}
-		return pins
+		return pins, address
 	}
-	return nil
+	return nil, ""
 }
 
 // maxCerts is how many certificates of one prefix are looked at.
@@ -100,20 +122,38 @@ const maxCerts = 8
 
 // certificates are those in the prefix records of owner and of all above it, by prefix. The root's stand under 0.NA.
 func (a *Across) certificates(ctx context.Context, owner string) (map[string][]string, error) {
+	levels := lineage(owner)
+	found := make([][]string, len(levels))
+	errs := make([]error, len(levels))
+	var wg sync.WaitGroup
+	for n, p := range levels {
+		wg.Go(func() { found[n], errs[n] = a.certificatesOf(ctx, p) })
+	}
+	wg.Wait()
 	out := map[string][]string{}
-	for _, p := range lineage(owner) {
-		v := id.PrefixRecord(p)
-		ans, err := a.cfg.Resolver.Resolve(ctx, record.Query{ID: v, PublicOnly: true, Types: []string{record.TypeCert}})
-		switch {
-		case problem.Is(err, problem.NotFound), problem.Is(err, problem.NoValues), problem.Is(err, problem.NotHere):
-			continue
-		case err != nil:
-			return nil, err
+	for n, p := range levels {
+		if errs[n] != nil {
+			return nil, errs[n]
 		}
-		for i := range ans.Values {
-			if handle.Equal(ans.Values[i].Type, record.TypeCert) && len(out[p]) < maxCerts {
-				out[p] = append(out[p], string(ans.Values[i].Data))
-			}
+		if len(found[n]) > 0 {
+			out[p] = found[n]
+		}
+	}
+	return out, nil
+}
+
+// certificatesOf are those in one prefix record.
+func (a *Across) certificatesOf(ctx context.Context, prefix string) (out []string, err error) {
+	ans, err := a.cfg.Resolver.Resolve(ctx, record.Query{ID: id.PrefixRecord(prefix), PublicOnly: true, Types: []string{record.TypeCert}})
+	switch {
+	case problem.Is(err, problem.NotFound), problem.Is(err, problem.NoValues), problem.Is(err, problem.NotHere):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	for i := range ans.Values {
+		if handle.Equal(ans.Values[i].Type, record.TypeCert) && len(out) < maxCerts {
+			out = append(out, string(ans.Values[i].Data))
 		}
 	}
 	return out, nil

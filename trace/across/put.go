@@ -37,12 +37,22 @@ func (a *Across) put(ctx context.Context, at service, q Request) (*answered, err
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "a question cannot be written", "查询无法写出")
 	}
+	// The certificates are looked up while the owner thinks.
+	var certs map[string][]string
+	var noCerts error
+	looking, enough := context.WithCancel(ctx)
+	defer enough()
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		certs, noCerts = a.certificates(looking, q.Owner)
+	}()
 	body, stmt, err := a.exchange(ctx, at, http.MethodPost, WalkPath, sent)
 	if err != nil {
 		return nil, err
 	}
-	certs, err := a.certificates(ctx, q.Owner)
-	if err != nil {
+	<-looked
+	if err := noCerts; err != nil {
 		return nil, problem.Wrap(err, problem.Unreachable, "the key of %s cannot be looked up", "无法查到 %s 的密钥", q.Owner)
 	}
 	out := &answered{certificates: certs, signed: Signed{Owner: q.Owner, URL: at.base + WalkPath, Request: sent, Body: body, Statement: stmt}}

@@ -50,6 +50,10 @@ type firm struct {
 	desk   *share.Desk
 	across *across.Across
 	server *httptest.Server
+	// The way to others; nil: the world's, which takes no time.
+	resolver record.Resolver
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	listener net.Listener
 	// bend changes what the server says; nil: nothing.
 	bend func(next http.Handler) http.Handler
 	mu   sync.Mutex
@@ -199,9 +203,14 @@ func (f *firm) open() *firm {
 	}))
 	f.server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	f.server.Config.ErrorLog = nil
+	if f.listener != nil {
+		f.server.Listener.Close()
+		f.server.Listener = f.listener
+	}
 	f.server.StartTLS()
 	t.Cleanup(f.server.Close)
-	site := record.Site{Version: 1, Servers: []record.Server{{ID: 1, Addr: netip.MustParseAddr("127.0.0.1"), PublicKey: f.key.Public().Data()}}}
+	site := record.Site{Version: 1, Servers: []record.Server{{ID: 1, Addr: netip.MustParseAddr("127.0.0.1"), PublicKey: f.key.Public().Data(),
+		Interfaces: []record.Interface{{Query: true, Protocol: record.HTTP, Port: uint32(f.server.Listener.Addr().(*net.TCPAddr).Port)}}}}}
 	name := "0.NA/" + f.prefix
 	f.w.mu.Lock()
 	vs := f.w.records[id.MustParse(name).String()]
@@ -217,11 +226,21 @@ func (f *firm) reopen() {
 		if o == nil {
 			return trust.PublicKey{}, problem.New(problem.AuthError, "who?", "谁？")
 		}
+		if f.resolver != nil {
+			if _, err := f.resolver.Resolve(ctx, record.Query{ID: id.MustParse(r.Name), PublicOnly: true, Indexes: []uint32{300}}); err != nil {
+				return trust.PublicKey{}, err
+			}
+		}
 		return o.key.Public(), nil
 	}}
 	v.Start()
-	a, err := across.New(across.Config{Prefix: f.prefix, Source: f, Event: f.Event, Level: f.desk.Level, Any: f.desk.Any, Resolver: f.w, Anchors: []trust.PublicKey{f.w.root.Public()},
-		User: ref("300:0.NA/" + f.prefix), Key: f.key, Dial: f.w.Dial, Limits: f.limits, Now: f.w.now,
+	var resolver record.Resolver = f.w
+	dial := f.w.Dial
+	if f.resolver != nil {
+		resolver, dial = f.resolver, f.dial
+	}
+	a, err := across.New(across.Config{Prefix: f.prefix, Source: f, Event: f.Event, Level: f.desk.Level, Any: f.desk.Any, Resolver: resolver, Anchors: []trust.PublicKey{f.w.root.Public()},
+		User: ref("300:0.NA/" + f.prefix), Key: f.key, Dial: dial, Limits: f.limits, Now: f.w.now,
 		Identify: func(r *http.Request) (record.Identity, error) {
 			if !httpsig.Signed(r) {
 				return record.Identity{}, nil
@@ -336,4 +355,11 @@ func mustJSON(t testing.TB, v any) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// sold is that things left for good.
+func sold(prefix string, h int, things ...string) epcis.Event {
+	e := base(&firm{prefix: prefix}, h, epcis.ObjectEvent, epcis.Observe, "retail_selling")
+	e.EPCs = things
+	return e
 }

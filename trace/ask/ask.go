@@ -29,8 +29,28 @@ type Config struct {
 	Trace func(ctx context.Context, q graph.Question, local bool, found func(graph.Step)) (a *graph.Answer, evidence json.RawMessage, chain []picture.Signature, err error)
 	// Source is where single questions about q's things are put: to this node's events (local), or to those of everybody whom a trace of them leads to.
 	Source func(ctx context.Context, q graph.Question, local bool) (graph.Source, error)
-	Now    func() time.Time
+	// Check says of each answer in a bundle of evidence whether it holds, without asking anybody. The error is for what is no evidence. Nil: nothing is checked here.
+	Check func(ctx context.Context, evidence []byte) ([]Verdict, error)
+	Now   func() time.Time
 }
+
+// Verdict is what one enterprise's signed answer in a bundle of evidence turned out to be.
+type Verdict struct {
+	Owner  string    `json:"owner" doc:"The enterprise's prefix"`
+	By     string    `json:"by" doc:"The place of the key that signed: 300:0.NA/88.118.1001"`
+	Key    string    `json:"key" doc:"The key's fingerprint"`
+	Time   time.Time `json:"time" doc:"When it was signed"`
+	Digest string    `json:"digest" doc:"SHA-256 of the answer, hex"`
+	Events int       `json:"events" doc:"Events in it, each with the hash that it names"`
+	Proofs int       `json:"proofs" doc:"Proofs of existence in it (存在证明)"`
+	Chain  []string  `json:"chain,omitempty" doc:"The prefixes whose certificates lead from the root to the key"`
+	Holds  bool      `json:"holds"`
+	EN     string    `json:"en,omitempty" doc:"What is wrong"`
+	ZH     string    `json:"zh,omitempty" doc:"错在哪里"`
+}
+
+// mostEvidence is how large a bundle may be, in bytes.
+const mostEvidence = 32 << 20
 
 // Ask is the room.
 type Ask struct{ cfg Config }
@@ -96,6 +116,12 @@ type thingInput struct {
 type SiblingList struct {
 	Siblings []graph.Sibling `json:"siblings"`
 	More     bool            `json:"more,omitempty" doc:"There are more than the limit"`
+}
+
+// Verdicts is the answer about evidence.
+type Verdicts struct {
+	Verdicts []Verdict `json:"verdicts"`
+	Holds    bool      `json:"holds" doc:"Every answer holds"`
 }
 
 // Register adds the room's operations.
@@ -206,6 +232,27 @@ func (a *Ask) Register(to *api.API) {
 			}
 			return &api.Body[graph.Set]{Body: *set}, nil
 		})
+	if a.cfg.Check != nil {
+		check := add("/api/trace/evidence", "check-evidence", "Check the evidence of a trace (证据核验)",
+			"Each enterprise's signature from the root's key down, and each event's hash, as they held when it was signed. Nobody is asked; the same can be done offline.")
+		check.Method, check.MaxBodyBytes, check.SkipValidateBody = http.MethodPost, mostEvidence, true
+		api.Do(to, check, func(ctx context.Context, in *struct {
+			RawBody []byte `contentType:"application/json" doc:"What GET /api/trace gave as evidence"`
+		}) (*api.Body[Verdicts], error) {
+			if err := a.may(ctx); err != nil {
+				return nil, err
+			}
+			list, err := a.cfg.Check(ctx, in.RawBody)
+			if err != nil {
+				return nil, err
+			}
+			out := Verdicts{Verdicts: append([]Verdict{}, list...), Holds: true}
+			for _, v := range list {
+				out.Holds = out.Holds && v.Holds
+			}
+			return &api.Body[Verdicts]{Body: out}, nil
+		})
+	}
 	to.Mux.HandleFunc("GET /api/trace/stream", func(w http.ResponseWriter, r *http.Request) { a.stream(to, w, r) })
 	to.Mux.HandleFunc("GET /api/trace/picture", func(w http.ResponseWriter, r *http.Request) { a.draw(to, w, r) })
 }

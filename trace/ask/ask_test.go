@@ -59,6 +59,12 @@ func server(t *testing.T, who api.Caller) *httptest.Server {
 			return ans, json.RawMessage(`{"version":1}`), []picture.Signature{{Owner: "88.1.1", Holds: true}}, err
 		},
 		Source: func(context.Context, graph.Question, bool) (graph.Source, error) { return src, nil },
+		Check: func(_ context.Context, evidence []byte) ([]Verdict, error) {
+			if string(evidence) == "{}" {
+				return nil, problem.New(problem.BadRequest, "this is no evidence", "这不是证据")
+			}
+			return []Verdict{{Owner: "88.1.1", Holds: true}, {Owner: "88.1.2", Holds: !strings.Contains(string(evidence), "lie"), EN: "changed"}}, nil
+		},
 	})
 	to := api.New(api.Config{Title: "t", Version: "1", Identify: func(*http.Request) (api.Caller, error) { return who, nil }})
 	a.Register(to)
@@ -169,5 +175,41 @@ func TestStrangers(t *testing.T) {
 				t.Errorf("%s: %d, want %d: %s", path, status, want, body)
 			}
 		}
+	}
+}
+
+// TestEvidence sends bundles to be checked: what was sent is what is checked, byte for byte, and one answer that does not hold spoils the whole.
+func TestEvidence(t *testing.T) {
+	send := func(s *httptest.Server, body string) (int, string) {
+		t.Helper()
+		resp, err := http.Post(s.URL+"/api/trace/evidence", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	s := server(t, auditor)
+	for _, c := range []struct {
+		body   string
+		status int
+		says   string
+	}{
+		{`{"version":1}`, 200, `"holds":true}`},
+		{`{"version":1,"a":"lie"}`, 200, `"holds":false}`},
+		{`{}`, 400, "no evidence"},
+		{`{"version":1,"pad":"` + strings.Repeat("x", 2<<20) + `"}`, 200, `"holds":true}`},
+		{strings.Repeat("x", mostEvidence+1), 413, ""},
+	} {
+		if status, body := send(s, c.body); status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("%.40s: %d, want %d with %q: %.300s", c.body, status, c.status, c.says, body)
+		}
+	}
+	if status, body := send(server(t, api.Caller{}), `{"version":1}`); status != 401 && status != 403 {
+		t.Errorf("a stranger's evidence: %d %s", status, body)
 	}
 }

@@ -185,6 +185,8 @@ type Document struct {
 	Events        []Event
 	Query         *QueryResult
 	Extensions    []Field
+	// Fields of other namespaces in the header, and beside the list of events.
+	HeaderExtensions, BodyExtensions []Field
 }
 
 // QueryResult is what an answer says of itself.

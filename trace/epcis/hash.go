@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +41,9 @@ func AppendPrehash(dst []byte, e *Event) []byte { return appendPrehash(dst, e, n
 // Ignored are the fields that the document asks to leave out of hashes: its own field ignoreFields of any namespace, a list of names.
 func (d *Document) Ignored() []Field {
 	var out []Field
-	for i := range d.Extensions {
-		f := &d.Extensions[i]
+	all := slices.Concat(d.Extensions, d.HeaderExtensions, d.BodyExtensions)
+	for i := range all {
+		f := &all[i]
 		if f.Name != "ignoreFields" {
 			continue
 		}
@@ -165,7 +168,7 @@ func (p *prehasher) quantities(list string, q []Quantity) {
 			p.add("quantityElement")
 			p.uri("epcClass", q[i].Class)
 			p.decimal("quantity", q[i].Quantity)
-			p.field("uom", q[i].Unit)
+			p.text("uom", q[i].Unit, false)
 		})
 	}
 }
@@ -220,6 +223,11 @@ func appendPrehash(dst []byte, e *Event, ignored []Field) []byte {
 	}
 	p.location("readPoint", e.ReadPoint)
 	p.location("bizLocation", e.BizLocation)
+	if len(e.Sensors) > 0 {
+		p.add("sensorElementList")
+		p.sorted(len(e.Sensors), func(i int) { p.sensor(&e.Sensors[i]) })
+	}
+	// What follows stands in the order of its texts, as in the published hashes, whatever the table of 8.9 says: SensorDataExamples has its eleventh so.
 	if t := e.Transactions; len(t) > 0 {
 		p.add("bizTransactionList")
 		p.sorted(len(t), func(i int) {
@@ -228,17 +236,38 @@ func appendPrehash(dst []byte, e *Event, ignored []Field) []byte {
 		})
 	}
 	p.parties("destinationList", "destination", e.Destinations)
-	p.parties("sourceList", "source", e.Sources)
-	if len(e.Sensors) > 0 {
-		p.add("sensorElementList")
-		p.sorted(len(e.Sensors), func(i int) { p.sensor(&e.Sensors[i]) })
-	}
 	if len(e.ILMD) > 0 {
 		p.add("ilmd")
 		p.extensions(e.ILMD, true)
 	}
+	p.rules(e.Sensors)
+	p.parties("sourceList", "source", e.Sources)
 	p.extensions(e.Extensions, true)
 	return p.b
+}
+
+// rules writes the bizRules of sensor reports, for which the table of 8.9 has no place among the fields of a report: they come behind, in their parents.
+func (p *prehasher) rules(list []SensorElement) {
+	has := func(s *SensorElement) bool {
+		return slices.ContainsFunc(s.Reports, func(r SensorReport) bool { return r.BizRules != "" })
+	}
+	start := len(p.b)
+	p.sorted(len(list), func(i int) {
+		s := &list[i]
+		if !has(s) {
+			return
+		}
+		p.add("sensorElement")
+		p.sorted(len(s.Reports), func(j int) {
+			if s.Reports[j].BizRules != "" {
+				p.add("sensorReport")
+				p.uri("bizRules", s.Reports[j].BizRules)
+			}
+		})
+	})
+	if len(p.b) > start {
+		p.b = slices.Insert(p.b, start, []byte("sensorElementList")...)
+	}
 }
 
 func (p *prehasher) sensor(s *SensorElement) {
@@ -264,13 +293,12 @@ func (p *prehasher) sensor(s *SensorElement) {
 		p.uri("deviceMetadata", r.DeviceMetadata)
 		p.uri("rawData", r.RawData)
 		p.uri("dataProcessingMethod", r.DataProcessingMethod)
-		p.uri("bizRules", r.BizRules)
 		p.time("time", r.Time)
 		p.uri("microorganism", r.Microorganism)
 		p.uri("chemicalSubstance", r.ChemicalSubstance)
 		p.decimal("value", r.Value)
 		p.field("component", WordURI(Component, r.Component))
-		p.field("stringValue", r.StringValue)
+		p.text("stringValue", r.StringValue, true)
 		if r.BooleanValue != nil {
 			if *r.BooleanValue {
 				p.add("booleanValue=true")
@@ -278,7 +306,7 @@ func (p *prehasher) sensor(s *SensorElement) {
 				p.add("booleanValue=false")
 			}
 		}
-		p.field("hexBinaryValue", r.HexBinaryValue)
+		p.text("hexBinaryValue", r.HexBinaryValue, false)
 		p.uri("uriValue", r.URIValue)
 		p.decimal("minValue", r.MinValue)
 		p.decimal("maxValue", r.MaxValue)
@@ -286,7 +314,7 @@ func (p *prehasher) sensor(s *SensorElement) {
 		p.decimal("sDev", r.SDev)
 		p.decimal("percRank", r.PercRank)
 		p.decimal("percValue", r.PercValue)
-		p.field("uom", r.Unit)
+		p.text("uom", r.Unit, false)
 		p.uri("coordinateReferenceSystem", r.CoordinateReferenceSystem)
 		p.extensions(r.Extensions, false)
 	})
@@ -328,17 +356,89 @@ func (p *prehasher) piece(f *Field, v *Value, spans []span) []span {
 	if f.Space != "" {
 		p.add("{", f.Space, "}")
 	}
-	p.add(f.Name)
 	switch v.Kind {
-	case Text, Bool:
-		if s := strings.TrimSpace(v.Text); s != "" {
-			p.add("=", s)
+	case Text, Number, Bool, Object:
+		p.text(f.Name, v.Text, false)
+		if strings.TrimSpace(v.Text) == "" {
+			p.add(f.Name)
 		}
-	case Number:
-		p.add("=")
-		p.b = Decimal(v.Text).appendNormal(p.b)
-	case Object:
-		p.extensions(v.Fields, false)
+	default:
+		p.add(f.Name)
+	}
+	if len(v.Attrs)+len(v.Fields) > 0 { // attributes and elements stand among each other
+		var few [16]span
+		start := len(p.b)
+		p.arrange(start, p.pieces(v.Attrs, p.pieces(v.Fields, few[:0], false), false))
 	}
 	return append(spans, span{from, len(p.b)})
+}
+
+// text writes a text of any meaning: a name of GS1 in its canonical form, a word of the CBV as its web URI, a number as number does.
+func (p *prehasher) text(name, s string, rounded bool) {
+	if s = strings.TrimSpace(s); s == "" {
+		return
+	}
+	p.add(name, "=")
+	if p.number(s, rounded) {
+		return
+	}
+	if strings.IndexByte(s, ':') > 0 {
+		if c, ok := gs1.Canonical(s); ok {
+			s = c
+		} else {
+			s = webWords(s)
+		}
+	}
+	p.add(s)
+}
+
+// webWords replaces the URNs and compact names of words in a text.
+func webWords(s string) string {
+	for _, kind := range [...]WordKind{BizStep, Disposition, TransactionType, PartyType, ErrorReason} {
+		if strings.Contains(s, cbvURN) {
+			s = strings.ReplaceAll(s, vocabularies[kind].urn, vocabularies[kind].web)
+		}
+	}
+	if after, ok := strings.CutPrefix(s, "gs1:"); ok {
+		return vocWeb + after
+	}
+	if after, ok := strings.CutPrefix(s, "cbv:"); ok {
+		return cbvWeb + after
+	}
+	return s
+}
+
+// number writes a text that is a number in the one form of its value, and says whether it is one. XML does not tell texts from numbers, so that no text is
+// told from the number that it spells: 0012.50 is 12.5. The published hashes take numbers as float64, which rounds what has more than 15 digits; rounded
+// asks for that where they have it so. Elsewhere the digits stay, since two events must not become one by it.
+func (p *prehasher) number(s string, rounded bool) bool {
+	if c := s[0]; c > '9' || c < '+' || len(s) > 512 {
+		return false
+	}
+	_, digits, exponent, ok := Decimal(s).parts()
+	if !ok {
+		return false
+	}
+	if len(digits) > 15 && rounded {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return false
+		}
+		format := byte('g')
+		if f == math.Trunc(f) {
+			format = 'f'
+			p.b = strconv.AppendFloat(p.b, f, format, 0, 64)
+			return true
+		}
+		p.b = strconv.AppendFloat(p.b, f, format, -1, 64)
+		return true
+	}
+	if small := len(digits) + exponent; digits != "" && small < -3 && len(digits) <= 15 { // 0.00001 is 1e-05, as there
+		if f, err := strconv.ParseFloat(s, 64); err == nil {
+			p.b = strconv.AppendFloat(p.b, f, 'e', -1, 64)
+			return true
+		}
+	}
+	p.b = Decimal(s).appendNormal(p.b)
+	return true
 }

@@ -66,3 +66,43 @@ func (e *Event) Names() iter.Seq2[Role, string] {
 		}
 	}
 }
+
+// Words are the words of vocabularies in e with their kinds, as the fields hold them; absent ones are left out.
+func (e *Event) Words() iter.Seq2[WordKind, string] {
+	return func(yield func(WordKind, string) bool) {
+		say := func(kind WordKind, list ...string) bool {
+			for _, s := range list {
+				if s != "" && !yield(kind, s) {
+					return false
+				}
+			}
+			return true
+		}
+		if !say(BizStep, e.BizStep) || !say(Disposition, e.Disposition) || e.Error != nil && !say(ErrorReason, e.Error.Reason) {
+			return
+		}
+		if d := e.PersistentDispositions; d != nil && (!say(Disposition, d.Set...) || !say(Disposition, d.Unset...)) {
+			return
+		}
+		for i := range e.Transactions {
+			if !say(TransactionType, e.Transactions[i].Type) {
+				return
+			}
+		}
+		for _, list := range [...][]Party{e.Sources, e.Destinations} {
+			for i := range list {
+				if !say(PartyType, list[i].Type) {
+					return
+				}
+			}
+		}
+		for i := range e.Sensors {
+			for j := range e.Sensors[i].Reports {
+				r := &e.Sensors[i].Reports[j]
+				if !say(Measurement, r.Type) || !say(Exception, r.Exception) || !say(Component, r.Component) {
+					return
+				}
+			}
+		}
+	}
+}

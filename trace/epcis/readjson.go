@@ -279,6 +279,8 @@ func (p *reader) foreign(name string, at int, extensions *[]Field) {
 		return
 	case !ok:
 		p.undeclared(at, f.Prefix)
+		p.skip()
+		return
 	}
 	f.Value = p.value()
 	*extensions = append(*extensions, f)
@@ -341,11 +343,20 @@ func (p *reader) value() (v Value) {
 			}
 			p.path = p.path[:len(p.path)-1]
 		})
-		// {"@unit": "KGM", "#text": "5"} is the text 5 with an attribute, as XML has it.
-		if len(v.Fields) == 1 && v.Fields[0].Name == "#text" && v.Fields[0].Space == "" {
-			if inner := v.Fields[0].Value; inner.Kind == Text || inner.Kind == Number || inner.Kind == Bool {
-				v = Value{Kind: inner.Kind, Text: inner.Text, Attrs: v.Attrs}
+		// {"@unit": "KGM", "#text": "5"} is the text 5 with an attribute, as XML has it; beside other fields it is the text among them.
+		for i := range v.Fields {
+			f := &v.Fields[i]
+			if f.Name != "#text" || f.Space != "" || len(f.Value.Attrs) > 0 {
+				continue
 			}
+			if inner := f.Value; inner.Kind == Text || inner.Kind == Number || inner.Kind == Bool {
+				if len(v.Fields) == 1 {
+					v = Value{Kind: inner.Kind, Text: inner.Text, Attrs: v.Attrs}
+				} else {
+					v.Text, v.Fields = inner.Text, append(v.Fields[:i:i], v.Fields[i+1:]...)
+				}
+			}
+			break
 		}
 	case c == '[':
 		v.Kind = List
@@ -397,7 +408,8 @@ func (p *reader) context(ns map[string]string) map[string]string {
 				p.skip() // the definition of a term: not needed to read events
 				return
 			}
-			if s := p.str(); isURI(s) && !strings.HasPrefix(name, "@") && name != "" && !strings.Contains(name, ":") {
+			// any text serves as a namespace, as it does in XML
+			if s := p.str(); s != "" && s[0] != '@' && !strings.HasPrefix(name, "@") && name != "" && !strings.Contains(name, ":") {
 				copied[name] = s
 			}
 		})
@@ -517,7 +529,7 @@ func (p *reader) whole() {
 					return true
 				}, nil)
 				return true
-			}, new([]Field))
+			}, &p.doc.HeaderExtensions)
 		case "epcisBody":
 			seen.body = true
 			p.record(func(name string) bool {
@@ -531,7 +543,7 @@ func (p *reader) whole() {
 					return false
 				}
 				return true
-			}, new([]Field))
+			}, &p.doc.BodyExtensions)
 		default:
 			return false
 		}
@@ -582,12 +594,12 @@ func (p *reader) queryResults(list *bool) {
 					return false
 				}
 				return true
-			}, new([]Field))
+			}, &p.doc.BodyExtensions)
 		default:
 			return false
 		}
 		return true
-	}, &p.doc.Extensions)
+	}, &p.doc.BodyExtensions)
 }
 
 func (p *reader) vocabularies() {
@@ -815,7 +827,7 @@ func (p *reader) vocabulary(kind WordKind) string {
 	if w := Word(kind, s); w != s || strings.IndexByte(s, ':') < 0 {
 		return w
 	}
-	if prefix, local, ok := strings.Cut(s, ":"); ok {
+	if prefix, local, ok := strings.Cut(s, ":"); ok && !strings.HasPrefix(local, "//") {
 		if space, ok := p.ns[prefix]; ok {
 			return Word(kind, space+local)
 		}

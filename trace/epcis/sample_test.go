@@ -248,9 +248,17 @@ func FuzzReadJSON(f *testing.F) {
 			}
 		}
 		text := AppendJSON(nil, doc, Format{})
-		back, _, err := ReadJSON(bytes.NewReader(text), Limits{})
+		back, faults, err := ReadJSON(bytes.NewReader(text), Limits{})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
+		}
+		for _, x := range faults {
+			if x.Event >= 0 {
+				t.Errorf("what was written is refused: %+v\n%s", x, text)
+			}
+		}
+		if again := AppendJSON(nil, back, Format{}); !bytes.Equal(again, text) {
+			t.Errorf("the second writing differs:\n%s\n%s", text, again)
 		}
 		if len(back.Events) != len(doc.Events) {
 			t.Fatalf("%d events became %d\n%s", len(doc.Events), len(back.Events), text)

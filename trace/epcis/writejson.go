@@ -73,6 +73,30 @@ func (f Format) Identifier(s string, class bool) string {
 	return s
 }
 
+// Identifiers are the identifiers of single things in the format. A list of the standard holds each text once: things that would come to be written alike stay
+// as they were captured.
+func (f Format) Identifiers(list []string) []string {
+	if f.EPC != AlwaysDigitalLink && f.EPC != AlwaysURN {
+		return list
+	}
+	out := make([]string, len(list))
+	if len(list) == 1 {
+		out[0] = f.Identifier(list[0], false)
+		return out
+	}
+	times := make(map[string]int, len(list))
+	for i, s := range list {
+		out[i] = f.Identifier(s, false)
+		times[out[i]]++
+	}
+	for i, s := range list {
+		if times[out[i]] > 1 {
+			out[i] = s
+		}
+	}
+	return out
+}
+
 // contextURL is the standard's context, which stands for all bare names.
 const contextURL = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 
@@ -88,11 +112,16 @@ func AppendEventJSON(dst []byte, e *Event, f Format) []byte {
 func AppendJSON(dst []byte, d *Document, f Format) []byte {
 	w := &writer{b: dst, f: f}
 	for i := range d.Events {
+		w.reserve(&d.Events[i])
+	}
+	for i := range d.Events {
 		w.collect(&d.Events[i])
 	}
-	w.collectFields(d.Extensions)
+	for _, list := range [...][]Field{d.Extensions, d.HeaderExtensions, d.BodyExtensions} {
+		w.collectFields(list)
+	}
 	for prefix, space := range d.Namespaces {
-		if builtin[prefix] == space || !isPrefix(prefix) {
+		if builtin[prefix] == space || !w.free(prefix) {
 			continue
 		}
 		if w.declared == nil {
@@ -127,11 +156,16 @@ func AppendJSON(dst []byte, d *Document, f Format) []byte {
 		w.text("receiver", d.Receiver)
 	}
 	w.extensions(d.Extensions)
-	if d.Query == nil && len(d.Vocabularies) > 0 {
+	if masters := d.Query == nil && len(d.Vocabularies) > 0; masters || len(d.HeaderExtensions) > 0 {
 		w.name("epcisHeader")
-		w.b = append(w.b, `{"epcisMasterData":{`...)
-		w.vocabularies(d.Vocabularies)
-		w.b = append(w.b, "}}"...)
+		w.b = append(w.b, '{')
+		if masters {
+			w.b = append(w.b, `"epcisMasterData":{`...)
+			w.vocabularies(d.Vocabularies)
+			w.b = append(w.b, '}')
+		}
+		w.extensions(d.HeaderExtensions)
+		w.b = append(w.b, '}')
 	}
 	w.name("epcisBody")
 	w.b = append(w.b, '{')
@@ -156,6 +190,7 @@ func AppendJSON(dst []byte, d *Document, f Format) []byte {
 		}
 		w.b = append(w.b, "}}"...)
 	}
+	w.extensions(d.BodyExtensions)
 	w.b = append(w.b, "}}"...)
 	return w.b
 }
@@ -165,6 +200,7 @@ type writer struct {
 	b        []byte
 	f        Format
 	declared map[string]string // prefix → namespace, as the contexts written so far say
+	schemes  map[string]bool   // of words that are URIs: declared as prefixes, they would change what the words mean
 }
 
 // comma parts what is written next from what stands before it.
@@ -268,21 +304,10 @@ func (w *writer) identifiers(name string, list []string) {
 	if len(list) == 0 {
 		return
 	}
-	// A list of the standard holds each text once: things that would come to be written alike stay as they were captured.
-	var times map[string]int
-	if len(list) > 1 && (w.f.EPC == AlwaysDigitalLink || w.f.EPC == AlwaysURN) {
-		times = make(map[string]int, len(list))
-		for _, s := range list {
-			times[w.f.Identifier(s, false)]++
-		}
-	}
 	w.name(name)
 	w.b = append(w.b, '[')
-	for _, s := range list {
+	for _, s := range w.f.Identifiers(list) {
 		w.comma()
-		if out := w.f.Identifier(s, false); times[out] <= 1 {
-			s = out
-		}
 		w.string(s)
 	}
 	w.b = append(w.b, ']')
@@ -344,18 +369,37 @@ func (w *writer) declare(f *Field) {
 	if f.Space == "" || f.Prefix == "" && isAbsolute(f.Space) {
 		return
 	}
-	if p := w.prefix(f); p != "" && (p == f.Prefix || !isPrefix(f.Prefix) || w.declared[f.Prefix] != "") {
+	if p := w.prefix(f); p != "" && (p == f.Prefix || !w.free(f.Prefix) || w.declared[f.Prefix] != "") {
 		return // it is declared, or another prefix must serve since its own is taken
 	}
 	if w.declared == nil {
 		w.declared = map[string]string{}
 	}
 	prefix := f.Prefix
-	for n := 1; !isPrefix(prefix) || w.declared[prefix] != ""; n++ {
+	for n := 1; !w.free(prefix) || w.declared[prefix] != ""; n++ {
 		prefix = "ns" + strconv.Itoa(n)
 	}
 	w.declared[prefix] = f.Space
 }
+
+// reserve keeps the schemes of the event's words from being prefixes: a document in XML may say example:x in one namespace and mean this very URI.
+func (w *writer) reserve(e *Event) {
+	for kind, s := range e.Words() {
+		at := strings.IndexByte(s, ':')
+		if at <= 0 || strings.HasPrefix(s[at:], "://") {
+			continue
+		}
+		if s = Word(kind, s); strings.IndexByte(s, ':') == at && isPrefix(s[:at]) {
+			if w.schemes == nil {
+				w.schemes = map[string]bool{}
+			}
+			w.schemes[s[:at]] = true
+		}
+	}
+}
+
+// free says whether s may be declared as a prefix here.
+func (w *writer) free(s string) bool { return isPrefix(s) && !w.schemes[s] }
 
 // isPrefix says whether s may be declared as a prefix: no scheme of common addresses, nor anything with other characters than names have.
 func isPrefix(s string) bool {
@@ -426,6 +470,9 @@ func (w *writer) value(v *Value) {
 			w.value(&v.Attrs[i].Value)
 		}
 		if v.Kind == Object {
+			if v.Text != "" { // of mixed content, in XML
+				w.text("#text", v.Text)
+			}
 			w.extensions(v.Fields)
 		} else {
 			w.name("#text")
@@ -506,6 +553,7 @@ func (w *writer) vocabularies(list []Vocabulary) {
 func (w *writer) event(e *Event, alone bool) {
 	w.b = append(w.b, '{')
 	if alone {
+		w.reserve(e)
 		w.collect(e)
 		w.context(true)
 	}

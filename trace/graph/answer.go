@@ -210,14 +210,14 @@ func (l *load) written(n int32) string {
 		e := l.events[i].e
 		for _, list := range [4][]string{{e.Parent}, e.EPCs, e.InputEPCs, e.OutputEPCs} {
 			for _, raw := range list {
-				if l.byRaw[raw] == n && raw != "" {
+				if l.at(raw) == n {
 					return raw
 				}
 			}
 		}
 		for _, list := range [3][]epcis.Quantity{e.Quantities, e.InputQuantities, e.OutputQuantities} {
 			for _, q := range list {
-				if l.byRaw[q.Class] == n && q.Class != "" {
+				if l.at(q.Class) == n {
 					return q.Class
 				}
 			}

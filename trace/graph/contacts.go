@@ -261,7 +261,7 @@ func (c *contacts) round(s *search, round int, heads []exposed) error {
 			if err != nil {
 				return err
 			}
-			near = append(near, l.event(e)) // declarations too, since they say what does not count
+			near = append(near, l.event(e, 0)) // declarations too, since they say what does not count
 		}
 		l.asked++
 		low := 0

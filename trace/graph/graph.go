@@ -25,6 +25,15 @@ type Source interface {
 // then called from as many goroutines.
 type Parallel interface{ Parallel() int }
 
+// Many is what a Source may offer besides: the events of many things at once.
+type Many interface {
+	// TouchingMany calls visit with each event of each thing, one thing after another in the order of the list, and of one thing as Touching yields
+	// them; i is the thing's place in the list. Keys that come in byte order cost least. number tells the source's events from one another, from 1. known is
+	// called before an event is read: what it returns, unless nil, is the event of that number as visit was given it before.
+	// It is called from as many goroutines as Parallel says, each with its own known.
+	TouchingMany(ctx context.Context, things []string, from, to time.Time, known func(number uint64) *epcis.Event, visit func(i int, number uint64, e *epcis.Event)) error
+}
+
 // Reference says that a record of From names To. A package whose record names the container that it came in: To is where From came from. With Downstream set
 // it is the other way about: To is what From went into.
 type Reference struct {
@@ -42,7 +51,18 @@ type Referrer interface {
 }
 
 // WithReferences is src that follows references too.
-func WithReferences(src Source, refs References) Source { return &referring{src, refs} }
+func WithReferences(src Source, refs References) Source {
+	r := referring{src, refs}
+	if m, ok := src.(Many); ok {
+		return &referringMany{r, m}
+	}
+	return &r
+}
+
+type referringMany struct {
+	referring
+	Many
+}
 
 type referring struct {
 	Source

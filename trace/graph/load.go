@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -136,6 +137,8 @@ type load struct {
 
 	byPointer map[*epcis.Event]int32
 	byID      map[string]int32
+	byNumber  map[uint64]int32          // of a source that numbers its events
+	read      []map[uint64]*epcis.Event // by worker: what it was given so far
 	events    []happening
 
 	asked int
@@ -143,8 +146,9 @@ type load struct {
 }
 
 func newLoad(ctx context.Context, src Source, from, to time.Time) *load {
-	l := &load{ctx: ctx, src: src, parallel: 1, from: from, to: to, byKey: map[string]int32{}, byRaw: map[string]int32{},
-		byPointer: map[*epcis.Event]int32{}, byID: map[string]int32{}}
+	// The usual question meets some dozens of things, in a dozen events.
+	l := &load{ctx: ctx, src: src, parallel: 1, from: from, to: to, byKey: make(map[string]int32, 56), byRaw: map[string]int32{}, nodes: make([]*node, 0, 64),
+		byPointer: map[*epcis.Event]int32{}, byID: make(map[string]int32, 14), byNumber: make(map[uint64]int32, 14), events: make([]happening, 0, 14)}
 	if p, ok := src.(Parallel); ok {
 		l.parallel = min(max(p.Parallel(), 1), 64)
 	}
@@ -168,22 +172,27 @@ func (l *load) at(raw string) int32 {
 	if raw == "" {
 		return -1
 	}
-	if n, ok := l.byRaw[raw]; ok {
-		return n
-	}
-	key := epcis.Key(raw)
-	n, ok := l.byKey[key]
+	// What is a key already is its own key: it is looked up once.
+	n, ok := l.byKey[raw]
 	if !ok {
-		n = l.add(key)
-		l.nodes[n].raw = raw
-	} else if l.nodes[n].raw != raw {
-		if l.nodes[n].raw == "" {
-			l.nodes[n].raw = raw
-		} else {
-			l.nodes[n].many = true
+		if n, ok = l.byRaw[raw]; ok {
+			return n
+		}
+		key := epcis.Key(raw)
+		if n, ok = l.byKey[key]; !ok {
+			n = l.add(key)
+		}
+		if key != raw {
+			l.byRaw[raw] = n
 		}
 	}
-	l.byRaw[raw] = n
+	switch d := l.nodes[n]; d.raw {
+	case raw:
+	case "":
+		d.raw = raw
+	default:
+		d.many = true
+	}
 	return n
 }
 
@@ -232,11 +241,23 @@ func (l *load) list(ids []string, classes []epcis.Quantity) []participant {
 	return l.room[start:len(l.room):len(l.room)]
 }
 
-// event is the happening of e, made once.
-func (l *load) event(e *epcis.Event) int32 {
+// event is the happening of e, made once. number is 0 when the source does not number its events.
+func (l *load) event(e *epcis.Event, number uint64) int32 {
+	if number > 0 {
+		if i, ok := l.byNumber[number]; ok {
+			return i
+		}
+		i := l.happens(e)
+		l.byNumber[number] = i
+		return i
+	}
 	if i, ok := l.byPointer[e]; ok {
 		return i
 	}
+	return l.happens(e)
+}
+
+func (l *load) happens(e *epcis.Event) int32 {
 	id := e.ID
 	if id != "" {
 		if e.Error != nil {
@@ -262,7 +283,7 @@ func (l *load) event(e *epcis.Event) int32 {
 	i := int32(len(l.events))
 	l.events = append(l.events, h)
 	if id == "" {
-		l.byPointer[e] = i // nothing else tells it from others
+		l.byPointer[e] = i // nothing else tells it from others, but for its number
 	} else {
 		l.byID[id] = i
 	}
@@ -297,9 +318,51 @@ func (l *load) before(a, b int32) bool {
 
 // answered is what the source said about one thing.
 type answered struct {
-	events []*epcis.Event
-	refs   []Reference
-	err    error
+	events  []*epcis.Event
+	numbers []uint64 // of the events, when the source numbers them
+	refs    []Reference
+	err     error
+}
+
+// askMany asks for the events of many things at once; worker is who asks, whose memory of what was read nobody else uses. alone says that nothing is read in meanwhile, so that all
+// which was read in before is known, too.
+func (l *load) askMany(src Many, worker int, alone bool, keys []string, answers []answered) {
+	mine := l.read[worker]
+	known := func(number uint64) *epcis.Event {
+		if alone {
+			if i, ok := l.byNumber[number]; ok {
+				return l.events[i].e
+			}
+		}
+		return mine[number]
+	}
+	err := src.TouchingMany(l.ctx, keys, l.from, l.to, known, func(i int, number uint64, e *epcis.Event) {
+		mine[number] = e
+		a := &answers[i]
+		if a.events == nil {
+			a.events, a.numbers = make([]*epcis.Event, 0, 8), make([]uint64, 0, 8)
+		}
+		a.events, a.numbers = append(a.events, e), append(a.numbers, number)
+	})
+	if err == nil {
+		err = l.ctx.Err()
+	}
+	r, refers := l.src.(Referrer)
+	for i := range keys {
+		switch {
+		case err != nil:
+			answers[i] = answered{err: err}
+		case refers:
+			answers[i].refs, answers[i].err = r.References(l.ctx, keys[i])
+		}
+	}
+}
+
+// readers makes the memories of n workers.
+func (l *load) readers(n int) {
+	for len(l.read) < n {
+		l.read = append(l.read, map[uint64]*epcis.Event{})
+	}
 }
 
 func (l *load) ask(key string, refs bool, room []*epcis.Event) (a answered) {
@@ -333,6 +396,28 @@ func (l *load) fetch(list []int32) error {
 		}
 	}
 	l.asked += len(todo)
+	many, atOnce := l.src.(Many)
+	if atOnce && len(todo) > 0 && (l.parallel == 1 || len(todo) <= few) {
+		slices.SortFunc(todo, func(a, b int32) int { return strings.Compare(l.nodes[a].key, l.nodes[b].key) })
+		for all := todo; len(all) > 0; {
+			part := all[:min(pieceSize, len(all))]
+			keys := make([]string, len(part))
+			for i, n := range part {
+				keys[i] = l.nodes[n].key
+			}
+			// Few things are read one behind the other: to wake another core takes longer than to read one.
+			l.readers(1)
+			answers := make([]answered, len(part))
+			l.askMany(many, 0, true, keys, answers)
+			for i, n := range part {
+				if err := l.took(n, answers[i]); err != nil {
+					return l.unread(all[i:], err)
+				}
+			}
+			all = all[len(part):]
+		}
+		return nil
+	}
 	if l.parallel == 1 || len(todo) < 2 {
 		var room []*epcis.Event
 		for _, n := range todo {
@@ -392,7 +477,17 @@ func (l *load) begin(list []int32) *piece {
 	}
 	workers := min(l.parallel, len(list))
 	step := (len(list) + workers - 1) / workers
+	many, atOnce := l.src.(Many)
+	if atOnce {
+		l.readers(workers)
+	}
 	for w := 0; w < len(list); w += step {
+		if atOnce {
+			p.wg.Go(func() {
+				l.askMany(many, w/step, false, keys[w:min(w+step, len(list))], p.answers[w:min(w+step, len(list))])
+			})
+			continue
+		}
 		p.wg.Go(func() {
 			for i := w; i < min(w+step, len(list)); i++ {
 				if p.answers[i].err = l.ctx.Err(); p.answers[i].err == nil {
@@ -435,8 +530,12 @@ func (l *load) took(n int32, a answered) error {
 		d.all = make([]int32, 0, len(a.events))
 	}
 	sorted, wrong := true, false
-	for _, e := range a.events {
-		i := l.event(e)
+	for x, e := range a.events {
+		number := uint64(0)
+		if a.numbers != nil {
+			number = a.numbers[x]
+		}
+		i := l.event(e, number)
 		if k := len(d.all); k > 0 && sorted {
 			if d.all[k-1] == i {
 				continue

@@ -221,8 +221,14 @@ func (s *search) run() error {
 		level := s.visits[at:end]
 		wave = wave[:0]
 		for i := range level {
-			if s.follows(&level[i]) && !s.l.nodes[level[i].node].fetched {
-				wave = append(wave, level[i].node)
+			// Of what was read before, what it needs is read at the same time.
+			if !s.follows(&level[i]) {
+				continue
+			}
+			if n := level[i].node; s.l.nodes[n].fetched {
+				wave = s.needs(wave, &level[i])
+			} else {
+				wave = append(wave, n)
 			}
 		}
 		err := s.l.fetch(wave)

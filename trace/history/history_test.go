@@ -490,6 +490,13 @@ func (p *player) touch() {
 	if p.rnd.IntN(2) == 0 {
 		to = start.Add(time.Duration(p.rnd.IntN(200)) * 700 * time.Microsecond)
 	}
+	if p.rnd.IntN(3) == 0 {
+		var several []string
+		for range 1 + p.rnd.IntN(6) {
+			several = append(several, epcis.Key(append(slices.Clone(things), append(places, "urn:t:1", "nothing")...)[p.rnd.IntN(len(things)+len(places)+2)]))
+		}
+		p.touchMany(several, from, to)
+	}
 	most := 1 << 30
 	if p.rnd.IntN(4) == 0 {
 		most = 1 + p.rnd.IntN(3)
@@ -516,6 +523,26 @@ func (p *player) touch() {
 			}
 		}
 		p.t.Fatalf("touching %.60q from %v to %v: got %d events, want %d, or in another order", thing, from, to, len(got), len(want))
+	}
+}
+
+// touchMany asks for several things at once, some of them twice, and remembers what it was given.
+func (p *player) touchMany(things []string, from, to time.Time) {
+	got := make([][]string, len(things))
+	read := map[uint64]*epcis.Event{}
+	if err := p.h.TouchingMany(p.t.Context(), things, from, to, func(n uint64) *epcis.Event { return read[n] }, func(i int, n uint64, e *epcis.Event) {
+		if old := read[n]; old != nil && old != e {
+			p.t.Fatalf("event %d is another one the second time", n)
+		}
+		read[n] = e
+		got[i] = append(got[i], brief(e))
+	}); err != nil {
+		p.t.Fatal(err)
+	}
+	for i, thing := range things {
+		if want := p.m.touching(thing, from, to); !slices.Equal(got[i], want) {
+			p.t.Fatalf("touching %.60q, one of %d, from %v to %v: got %d events, want %d, or in another order", thing, len(things), from, to, len(got[i]), len(want))
+		}
 	}
 }
 

@@ -247,6 +247,40 @@ func (s *search) settle() {
 	}
 }
 
+// listStep is how many events are read at once.
+const listStep = 64
+
+// take considers events in the order in which they are given, those that are not there any more aside. One iterator reads them: the events of one thing were mostly captured near one
+// another, and so they lie.
+func (s *search) take(ctx context.Context, part []position) (full bool, err error) {
+	var room [2][80]byte
+	low, high := room[0][:0], room[1][:0]
+	err = store.Ranges(ctx, s.r, len(part), func(i int) store.Span {
+		low, high = append48(s.h.key(low[:0], tagEvent), part[i].number), append48(s.h.key(high[:0], tagEvent), part[i].number+1)
+		return store.Span{From: low, To: high}
+	}, func(i int, _, value []byte) error {
+		w, err := openRow(string(value))
+		switch {
+		case err != nil:
+			return err
+		case s.order == byLess:
+			err = s.considerAny(part[i].number, &w)
+		default:
+			if full, err = s.consider(part[i].number, &w); full {
+				return errStopped
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return store.Stop
+	})
+	if err == errStopped {
+		err = nil
+	}
+	return full, err
+}
+
 // list answers from positions in any order.
 func (s *search) list(ctx context.Context, found []position) error {
 	found = slices.DeleteFunc(found, func(p position) bool {
@@ -254,21 +288,10 @@ func (s *search) list(ctx context.Context, found []position) error {
 	})
 	slices.SortFunc(found, s.compare)
 	found = slices.CompactFunc(found, func(a, b position) bool { return a.number == b.number })
-	for _, p := range found {
-		w, there, err := s.h.row(ctx, s.r, p.number)
-		if err != nil {
-			return err
-		}
-		if !there {
-			continue
-		}
-		if s.order == byLess {
-			if err := s.considerAny(p.number, &w); err != nil {
-				return err
-			}
-			continue
-		}
-		if full, err := s.consider(p.number, &w); full || err != nil {
+	for len(found) > 0 {
+		part := found[:min(listStep, len(found))]
+		found = found[len(part):]
+		if full, err := s.take(ctx, part); full || err != nil {
 			return err
 		}
 	}
@@ -363,26 +386,39 @@ func (s *search) walkTime(ctx context.Context, prefix []byte, good func(value []
 		return nil
 	}
 	span.Reverse = s.desc
-	return s.r.Range(ctx, span, func(key, value []byte) error {
-		_, number := tail(key)
-		if number > s.horizon {
-			return nil
-		}
-		if good != nil {
-			if ok, err := good(value); err != nil || !ok {
-				return err
+	var few [8]position
+	for part := few[:0]; ; part = part[:0] {
+		// No more than are wanted are read, unless some turn out not to match.
+		most, more := min(max(s.want-len(s.out), 8), listStep), false
+		err := s.r.Range(ctx, span, func(key, value []byte) error {
+			ms, number := tail(key)
+			if number > s.horizon {
+				return nil
 			}
-		}
-		w, there, err := s.h.row(ctx, s.r, number)
-		if err != nil || !there {
+			if good != nil {
+				if ok, err := good(value); err != nil || !ok {
+					return err
+				}
+			}
+			if len(part) == most {
+				more = true
+				if s.desc {
+					span.To = append(bytes.Clone(key), 0)
+				} else {
+					span.From = bytes.Clone(key)
+				}
+				return store.Stop
+			}
+			part = append(part, position{ms, number})
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		full, err := s.consider(number, &w)
-		if full {
-			return store.Stop
+		if full, err := s.take(ctx, part); full || err != nil || !more {
+			return err
 		}
-		return err
-	})
+	}
 }
 
 // timeSpan is the keys under prefix within the query's event times.

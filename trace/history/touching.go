@@ -95,6 +95,74 @@ func (h *History) touch(ctx context.Context, thing string, from, to time.Time, y
 	}
 }
 
+// TouchingMany is graph.Many's.
+func (h *History) TouchingMany(ctx context.Context, things []string, from, to time.Time, known func(number uint64) *epcis.Event, visit func(i int, number uint64, e *epcis.Event)) error {
+	var low, high []byte
+	head := 0
+	span := func(i int) store.Span {
+		low = append(appendWord(h.key(low[:0], tagThing), things[i]), 0)
+		head = len(low)
+		high = append(high[:0], low...)
+		if from.IsZero() {
+			low = append48(low, 0)
+		} else {
+			low = append48(low, millis(from))
+		}
+		if to.IsZero() {
+			high = append(high, 0xff)
+		} else {
+			high = append48(high, millis(to)+1)
+		}
+		return store.Span{From: low, To: high}
+	}
+	var step []touch
+	at := 0
+	give := func() error {
+		if len(step) == 0 {
+			return nil
+		}
+		full, err := h.full(ctx, step, from, to, known)
+		for k := range full {
+			visit(at, full[k].number, full[k].event)
+		}
+		step = step[:0]
+		return err
+	}
+	err := store.Ranges(ctx, h.store, len(things), span, func(i int, key, value []byte) error {
+		if len(key) != head+12 {
+			return damaged()
+		}
+		ms, number := tail(key)
+		if i != at || len(step) >= touchStep && ms != step[len(step)-1].ms {
+			if err := give(); err != nil {
+				return err
+			}
+			at = i
+		}
+		if len(value) > 0 && value[0]&entrySuperseded != 0 {
+			return nil
+		}
+		t := touch{ms: ms, number: number, event: known(number)}
+		if t.event == nil {
+			n, err := readEntry(string(value))
+			if err != nil {
+				return err
+			}
+			if n.flags&entryLinks != 0 {
+				if t.event, err = n.event(); err != nil {
+					return err
+				}
+			}
+		}
+		step = append(step, t)
+		return nil
+	})
+	if err == nil {
+		err = give()
+	}
+	return err
+}
+
 type stopped struct{}
 
 func (stopped) Error() string { return "history: stopped" }
@@ -104,12 +172,33 @@ var errStopped error = stopped{}
 
 // fill reads the events that are missing in step, puts those of the same millisecond in order, and yields all.
 func (h *History) fill(ctx context.Context, step []touch, from, to time.Time, yield func(*epcis.Event, error) bool) error {
+	step, err := h.full(ctx, step, from, to, nil)
+	if err != nil {
+		return err
+	}
 	for i := range step {
-		if step[i].event == nil {
-			var err error
-			if step[i].event, err = h.linksOf(ctx, step[i].number); err != nil {
-				return err
+		if !yield(step[i].event, nil) {
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// full reads the events that are missing in step, leaves out what is not of the time, and puts those of the same millisecond in order.
+func (h *History) full(ctx context.Context, step []touch, from, to time.Time, known func(number uint64) *epcis.Event) ([]touch, error) {
+	for i := range step {
+		if step[i].event != nil {
+			continue
+		}
+		// Another of the thing's entries may have brought it meanwhile.
+		if known != nil {
+			if step[i].event = known(step[i].number); step[i].event != nil {
+				continue
 			}
+		}
+		var err error
+		if step[i].event, err = h.linksOf(ctx, step[i].number); err != nil {
+			return nil, err
 		}
 	}
 	step = slices.DeleteFunc(step, func(t touch) bool {
@@ -123,12 +212,7 @@ func (h *History) fill(ctx context.Context, step []touch, from, to time.Time, yi
 			break
 		}
 	}
-	for i := range step {
-		if !yield(step[i].event, nil) {
-			return errStopped
-		}
-	}
-	return nil
+	return step, nil
 }
 
 // linksOf reads an event's links; nil when it was removed. The event is shared: nobody changes it.

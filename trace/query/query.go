@@ -15,6 +15,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fujie-id/fujie/problem"
@@ -151,6 +152,22 @@ func ParseURLIn(v url.Values, namespaces map[string]string) (*Query, error) {
 		if err := r.add(name, g); err != nil {
 			return nil, err
 		}
+	}
+	return r.finish()
+}
+
+// Newest is the query for the newest events, at most last of them, that name a thing in any role (MATCH_anyEPC); with a step, only those of that business step.
+func Newest(thing, step string, last int) (*Query, error) {
+	r := reader{context: context(nil)}
+	one := func(name, s string, kind kind) error {
+		return r.add(name, given{list: []scalar{{text: s, kind: kind}}, array: isList(name)})
+	}
+	err := errors.Join(one("MATCH_anyEPC", thing, text), one("orderBy", "eventTime", text), one("orderDirection", "DESC", text), one("eventCountLimit", strconv.Itoa(last), number))
+	if step != "" {
+		err = errors.Join(err, one("EQ_bizStep", step, text))
+	}
+	if err != nil {
+		return nil, err
 	}
 	return r.finish()
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/fujie-id/fujie/trace/query"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(judged{m}) }
 
 // ledger is a history in a slice, to see the interface by itself.
 type ledger struct {

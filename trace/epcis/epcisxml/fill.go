@@ -204,13 +204,27 @@ next:
 	return out
 }
 
+// epcs reads a list of identifiers.
 func (p *reader) epcs(n *node) []string {
+	list := p.named(n, "epc")
+	var seen map[string]struct{}
+	if n.name == "epcList" && len(list) > 1 {
+		// The schema of XML lets an identifier stand twice in it, that of JSON does not. A list without order that names a thing twice (EPCIS 2.0, 7.4.2) says no
+		// more than one that names it once, and so it is kept once.
+		seen = make(map[string]struct{}, len(list))
+	}
 	var out []string
-	for _, k := range p.named(n, "epc") {
+	for _, k := range list {
 		s := p.leaf(k)
 		if s == "" {
 			p.fault(k, "", "epc", "the identifier is empty", "标识为空")
 			continue
+		}
+		if seen != nil {
+			if _, double := seen[s]; double {
+				continue
+			}
+			seen[s] = struct{}{}
 		}
 		out = append(out, s)
 	}

@@ -221,7 +221,7 @@ func (s *scanner) open(t xml.StartElement, parent *node) (*node, error) {
 			count++
 			continue
 		}
-		if prefix == "xml" || prefix == "xmlns" || prefix != "" && a.Value == "" {
+		if prefix == "xml" || prefix == "xmlns" || prefix != "" && strings.TrimSpace(a.Value) == "" || strings.HasPrefix(strings.TrimSpace(a.Value), "@") {
 			return nil, s.broken("the prefix %q cannot be declared so", "前缀 %q 不能这样声明", prefix)
 		}
 		for _, b := range n.declared {

@@ -18,6 +18,7 @@ type writer struct {
 	f     epcis.Format
 	old   bool
 	bound map[string]string // prefix → URI, here
+	words map[string]bool   // schemes of words that are URIs, which no prefix may take from them
 	err   error
 }
 
@@ -46,6 +47,16 @@ func Append(dst []byte, d *epcis.Document, version string, f epcis.Format) ([]by
 			whole.Created = time.Unix(0, 0).UTC()
 		}
 		d = &whole
+	}
+	for i := range d.Events {
+		for kind, s := range d.Events[i].Words() {
+			if scheme, _, ok := strings.Cut(s, ":"); ok && kind < epcis.Measurement {
+				if w.words == nil {
+					w.words = map[string]bool{}
+				}
+				w.words[scheme] = true
+			}
+		}
 	}
 	prefix, root, space := "epcis", "epcis:EPCISDocument", "urn:epcglobal:epcis:xsd:"+n
 	if d.Query != nil {
@@ -77,9 +88,16 @@ func Append(dst []byte, d *epcis.Document, version string, f epcis.Format) ([]by
 		w.raw("</EventList>")
 	}
 	if d.Query != nil {
-		w.raw("</resultsBody></epcisq:QueryResults>")
+		w.raw("</resultsBody>")
+	}
+	w.fields(d.BodyExtensions)
+	if d.Query != nil {
+		w.raw("</epcisq:QueryResults>")
 	}
 	w.raw("</EPCISBody>")
+	if !w.old { // the schema of 2.0 took away the place that fields of others had in the header of 1.2
+		w.fields(d.HeaderExtensions)
+	}
 	w.fields(d.Extensions)
 	w.raw("</" + root + ">\n")
 	if w.err != nil {
@@ -149,7 +167,7 @@ func (w *writer) timeAttr(name string, t time.Time) {
 
 // declare binds a prefix on the element that is open.
 func (w *writer) declare(prefix, uri string) {
-	if prefix == "" || uri == "" || !isName(prefix) || strings.HasPrefix(strings.ToLower(prefix), "xml") || w.bound[prefix] != "" {
+	if prefix == "" || uri == "" || !isName(prefix) || strings.HasPrefix(strings.ToLower(prefix), "xml") || w.bound[prefix] != "" || w.words[prefix] {
 		return
 	}
 	w.bound[prefix] = uri
@@ -175,7 +193,7 @@ func (w *writer) word(kind epcis.WordKind, s string) string {
 func (w *writer) header(d *epcis.Document, version string) {
 	partners := d.Sender != "" || d.Receiver != "" || d.Instance != ""
 	masters := len(d.Vocabularies) > 0 && (d.Query == nil || len(d.Events) > 0)
-	if !partners && !masters {
+	if !partners && !masters && (!w.old || len(d.HeaderExtensions) == 0) {
 		return
 	}
 	w.raw("<EPCISHeader>")
@@ -194,6 +212,9 @@ func (w *writer) header(d *epcis.Document, version string) {
 		w.raw("<extension><EPCISMasterData>")
 		w.vocabularies(d.Vocabularies)
 		w.raw("</EPCISMasterData></extension>")
+	}
+	if w.old {
+		w.fields(d.HeaderExtensions)
 	}
 	w.raw("</EPCISHeader>")
 }
@@ -219,7 +240,7 @@ func (w *writer) vocabularies(list []epcis.Vocabulary) {
 					w.value(&values[i], "attribute")
 				}
 			}
-			w.ids("children", "id", e.Children, func(s string) string { return s })
+			w.ids("children", "id", e.Children)
 			w.raw("</VocabularyElement>")
 		}
 		w.raw("</VocabularyElementList></Vocabulary>")
@@ -227,18 +248,20 @@ func (w *writer) vocabularies(list []epcis.Vocabulary) {
 	w.raw("</VocabularyList>")
 }
 
-func (w *writer) ids(list, item string, ids []string, form func(string) string) {
+func (w *writer) ids(list, item string, ids []string) {
 	if len(ids) == 0 {
 		return
 	}
 	w.raw("<" + list + ">")
 	for _, s := range ids {
-		w.leaf(item, form(s))
+		w.leaf(item, s)
 	}
 	w.raw("</" + list + ">")
 }
 
-func (w *writer) epcs(list string, ids []string) { w.ids(list, "epc", ids, w.instance) }
+func (w *writer) epcs(list string, ids []string) {
+	w.ids(list, "epc", w.f.Identifiers(ids))
+}
 
 func (w *writer) instance(s string) string { return w.f.Identifier(s, false) }
 
@@ -287,7 +310,7 @@ func (w *writer) qualify(f *epcis.Field) (name, xmlns string) {
 	if prefix == "" || !isName(prefix) || strings.HasPrefix(strings.ToLower(prefix), "xml") {
 		prefix = "ns"
 	}
-	for i := 1; w.bound[prefix] != "" && w.bound[prefix] != f.Space; i++ {
+	for i := 1; w.words[prefix] || w.bound[prefix] != "" && w.bound[prefix] != f.Space; i++ {
 		prefix = "ns" + strconv.Itoa(i)
 	}
 	if w.bound[prefix] == f.Space {
@@ -302,8 +325,16 @@ func (w *writer) qualify(f *epcis.Field) (name, xmlns string) {
 
 func (w *writer) attrs(list []epcis.Field) {
 	for i := range list {
+		if k := list[i].Value.Kind; (k == epcis.List || k == epcis.Object || len(list[i].Value.Attrs) > 0) && w.err == nil {
+			w.err = problem.New(problem.BadValue, "the attribute %q holds a list or an object, which no attribute of XML can: ask for JSON", "属性 %q 的值是列表或对象，XML 属性无法表示：请改用 JSON", short(list[i].Name))
+		}
 		name, xmlns := w.qualify(&list[i])
 		w.raw(xmlns)
+		if list[i].Space == nsSchema && list[i].Name == "type" { // its value is a name with a prefix too
+			if prefix, _, ok := strings.Cut(list[i].Value.Text, ":"); ok {
+				w.declare(prefix, ofSchema(prefix))
+			}
+		}
 		w.raw(" " + name + `="`)
 		w.text(list[i].Value.Text)
 		w.raw(`"`)
@@ -349,7 +380,7 @@ func (w *writer) event(e *epcis.Event) {
 		w.raw("<errorDeclaration>")
 		w.time("declarationTime", d.Time)
 		w.leaf("reason", w.word(epcis.ErrorReason, d.Reason))
-		w.ids("correctiveEventIDs", "correctiveEventID", d.Corrections, func(s string) string { return s })
+		w.ids("correctiveEventIDs", "correctiveEventID", d.Corrections)
 		w.fields(d.Extensions)
 		w.raw("</errorDeclaration>")
 	}
