@@ -2,7 +2,9 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -30,12 +32,40 @@ type LoginResult struct {
 	Ticket  string     `json:"ticket,omitempty" doc:"The password was right and a one-time code is wanted: POST /api/login/totp with this, within five minutes"`
 }
 
-func result(s Step) *api.Body[LoginResult] {
-	r := LoginResult{Ticket: s.Ticket}
-	if s.Session != nil {
-		r.Token, r.Expires, r.User, r.Roles = s.Token, &s.Expires, s.User, s.Roles
+// loginAnswer is a log-in's result, with the cookie when a browser is to keep the token.
+type loginAnswer struct {
+	Cookie string `header:"Set-Cookie"`
+	Body   LoginResult
+}
+
+// result answers a log-in. A browser that asks for a cookie never shows the token to scripts.
+func (a *Accounts) result(s Step, cookie bool) *loginAnswer {
+	r := &loginAnswer{Body: LoginResult{Ticket: s.Ticket}}
+	if s.Session == nil {
+		return r
 	}
-	return &api.Body[LoginResult]{Body: r}
+	r.Body.Token, r.Body.Expires, r.Body.User, r.Body.Roles = s.Token, &s.Expires, s.User, s.Roles
+	if cookie {
+		r.Cookie, r.Body.Token = a.sessionCookie(s.Token, int(s.Expires.Sub(a.cfg.Now())/time.Second)).String(), ""
+	}
+	return r
+}
+
+// SessionCookie is the name of the cookie that keeps a session at the node of a prefix: cookies know no ports, and several
+// nodes may stand on one host.
+func SessionCookie(prefix string) string {
+	sum := sha256.Sum256([]byte(prefix))
+	return "fujie-" + hex.EncodeToString(sum[:4])
+}
+
+// sessionCookie never leaves over plain HTTP, is seen by no script, and comes with no request that another site causes.
+func (a *Accounts) sessionCookie(token string, age int) *http.Cookie {
+	return &http.Cookie{Name: SessionCookie(a.prefix), Value: token, Path: "/", MaxAge: age, HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode}
+}
+
+// loggedOut takes the cookie away.
+type loggedOut struct {
+	Cookie string `header:"Set-Cookie"`
 }
 
 // KeyView is a public key and where it stands.
@@ -236,50 +266,59 @@ func (a *Accounts) registerLogin(to *api.API) {
 				User     string `json:"user" maxLength:"512" doc:"88.118.1001/User_li, or li at the node's own prefix"`
 				Password string `json:"password" maxLength:"2048"`
 				Code     string `json:"code,omitempty" maxLength:"64" doc:"One-time or recovery code"`
+				Cookie   bool   `json:"cookie,omitempty" doc:"Keep the token in a cookie that no script reads, for the node's own pages (浏览器会话)"`
 			}
-		}) (*api.Body[LoginResult], error) {
+		}) (*loginAnswer, error) {
 			s, err := a.Login(ctx, in.Body.User, in.Body.Password, in.Body.Code)
 			if err != nil {
 				return nil, err
 			}
-			return result(s), nil
+			return a.result(s, in.Body.Cookie), nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/totp", Middlewares: private, Summary: "Finish a log-in with a one-time code (动态口令)", Tags: []string{tagLogin}},
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Ticket string `json:"ticket" maxLength:"64"`
 				Code   string `json:"code" maxLength:"64" doc:"One-time or recovery code"`
+				Cookie bool   `json:"cookie,omitempty" doc:"As for POST /api/login"`
 			}
-		}) (*api.Body[LoginResult], error) {
+		}) (*loginAnswer, error) {
 			s, err := a.Second(ctx, in.Body.Ticket, in.Body.Code)
 			if err != nil {
 				return nil, err
 			}
-			return result(s), nil
+			return a.result(s, in.Body.Cookie), nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/ticket", Middlewares: private, Summary: "Turn the ticket of a log-in elsewhere into a token", Tags: []string{tagLogin},
 		Description: "A log-in at a provider that was begun with ?return=/path ends there with ?ticket=…, good once within a minute."},
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Ticket string `json:"ticket" maxLength:"64"`
+				Cookie bool   `json:"cookie,omitempty" doc:"As for POST /api/login"`
 			}
-		}) (*api.Body[LoginResult], error) {
+		}) (*loginAnswer, error) {
 			x, ok := a.pending.take(in.Body.Ticket, "ticket")
 			if !ok {
 				return nil, problem.New(problem.AuthFailed, "the ticket is used or over: log in again", "票据已使用或已过期：请重新登录")
 			}
-			return result(Step{Session: x.(*Session)}), nil
+			return a.result(Step{Session: x.(*Session)}, in.Body.Cookie), nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/logout", Summary: "End a session (退出)", Tags: []string{tagLogin}, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
 			Authorization string `header:"Authorization"`
+			Cookie        string `header:"Cookie" hidden:"true"`
 			Everywhere    bool   `query:"everywhere" doc:"End all sessions of the account"`
-		}) (*struct{}, error) {
+		}) (*loggedOut, error) {
 			scheme, token, ok := strings.Cut(in.Authorization, " ")
-			if !ok || !strings.EqualFold(scheme, "Bearer") {
+			if ok && strings.EqualFold(scheme, "Bearer") {
+				return &loggedOut{}, a.Logout(ctx, token, in.Everywhere)
+			}
+			// The caller is somebody only when the cookie came from this node's own page.
+			kept, err := (&http.Request{Header: http.Header{"Cookie": {in.Cookie}}}).Cookie(SessionCookie(a.prefix))
+			if err != nil || api.From(ctx).IsAnonymous() {
 				return nil, problem.New(problem.NeedAuth, "there is no session to end: send its token as Authorization: Bearer", "没有可结束的会话：请以 Authorization: Bearer 发送其令牌")
 			}
-			return nil, a.Logout(ctx, token, in.Everywhere)
+			return &loggedOut{a.sessionCookie("", -1).String()}, a.Logout(ctx, kept.Value, in.Everywhere)
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/invitations/accept", Middlewares: private, Summary: "Set a password with an invitation (邀请)", Tags: []string{tagLogin}, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
@@ -313,7 +352,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 			return &api.Body[Ceremony]{Body: Ceremony{ticket, options}}, nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/login/passkey", Middlewares: private, Summary: "Log in with a passkey", Tags: []string{tagLogin}},
-		func(ctx context.Context, in *struct{ Body CeremonyAnswer }) (*api.Body[LoginResult], error) {
+		func(ctx context.Context, in *struct{ Body PasskeyLogin }) (*loginAnswer, error) {
 			answer, err := json.Marshal(in.Body.Answer)
 			if err != nil {
 				return nil, err
@@ -322,7 +361,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 			if err != nil {
 				return nil, err
 			}
-			return result(Step{Session: s}), nil
+			return a.result(Step{Session: s}, in.Body.Cookie), nil
 		})
 	to.Mux.HandleFunc("GET /api/login/oidc/{provider}", func(w http.ResponseWriter, r *http.Request) {
 		if a.plain(r) {
@@ -354,7 +393,7 @@ func (a *Accounts) registerLogin(to *api.API) {
 		}
 		if back == "" {
 			w.Header().Set("Content-Type", "application/json")
-			json.NewEncoder(w).Encode(result(Step{Session: s}).Body)
+			json.NewEncoder(w).Encode(a.result(Step{Session: s}, false).Body)
 			return
 		}
 		ticket := a.code(16)
@@ -403,6 +442,12 @@ type CeremonyAnswer struct {
 	Ticket string         `json:"ticket" maxLength:"64"`
 	Title  string         `json:"title,omitempty" maxLength:"256" doc:"What to call a new passkey"`
 	Answer map[string]any `json:"answer" doc:"PublicKeyCredential.toJSON()"`
+}
+
+// PasskeyLogin is the browser's answer at a log-in.
+type PasskeyLogin struct {
+	CeremonyAnswer
+	Cookie bool `json:"cookie,omitempty" doc:"As for POST /api/login"`
 }
 
 // RoleView is a role and what it is for.

@@ -140,6 +140,13 @@ type local struct {
 type localResolver map[string][]record.Value
 
 func (l localResolver) Resolve(_ context.Context, q record.Query) (record.Answer, error) {
+	if q.ID.String() == "0.NA/88.118.1001" {
+		// As a registry that gave 88.118 away: who keeps it is said to those who may be told.
+		if q.NoReferral {
+			return record.Answer{}, problem.New(problem.NotFound, "no", "否")
+		}
+		return record.Answer{Referral: &record.Referral{Prefix: true}}, nil
+	}
 	if q.ID.Prefix() != "88.118.7" {
 		return record.Answer{}, problem.New(problem.NotHere, "no", "否")
 	}
@@ -194,6 +201,10 @@ func TestLocal(t *testing.T) {
 	}
 	if a := mustResolve(t, r, "88.118.1001/ENG-42"); a.Trust != record.Secure {
 		t.Error(a.Trust)
+	}
+	// What stands below what was given away is looked up, and not taken for missing.
+	if a := mustResolve(t, r, "0.NA/88.118.1001"); a.Trust != record.Secure || len(a.Values) == 0 {
+		t.Error(a.Trust, a.Values)
 	}
 }
 

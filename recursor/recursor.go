@@ -333,7 +333,7 @@ func (s *search) atHome(name id.ID) (a record.Answer, values []record.Value, err
 		return a, nil, nil, false
 	}
 	q := *s.q
-	q.ID, q.NoReferral = name, true
+	q.ID, q.NoReferral = name, false // a referral is looked up: told not to refer, it would say that there is nothing
 	if name != s.q.ID {
 		q.As = ""
 	}

@@ -28,6 +28,7 @@ import (
 //
 //	Signature-Input, Signature                    the request is signed (RFC 9421, see trust/httpsig)
 //	Authorization: Bearer                         a token that somebody got who logged in here
+//	a cookie                                      such a token that the browser keeps, for this node's own pages
 //	Authorization: Basic                          user 301%3A88.118.1001/ADMIN, password its HS_SECKEY
 //	a client certificate                          its UID or CN is 300:88.118.1001/ADMIN, its key that value's
 //	Authorization: Handle sessionId, signature    an answer to the session's challenge
@@ -60,8 +61,13 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 		cert = c.r.TLS.PeerCertificates[0]
 	}
 	signed := httpsig.Signed(c.r)
-	if h == "" && cert == nil && !signed {
-		return record.Identity{}, nil
+	if h == "" && !signed {
+		if by, ok := s.cookie(c.r); ok {
+			return by, nil
+		}
+		if cert == nil {
+			return record.Identity{}, nil
+		}
 	}
 	if c.r.TLS == nil {
 		return record.Identity{}, overPlain()
@@ -107,6 +113,36 @@ func (s *Server) identify(c *call) (record.Identity, error) {
 	}
 	return record.Identity{}, problem.New(problem.BadCredential, "the scheme of Authorization is not known; Basic and Handle are", "Authorization 的方式未知；可用 Basic 和 Handle")
 }
+
+// cookie finds who logged in here by a browser.
+func (s *Server) cookie(r *http.Request) (record.Identity, bool) {
+	if s.Cookie == "" || s.Bearer == nil || r.TLS == nil {
+		return record.Identity{}, false
+	}
+	c, err := r.Cookie(s.Cookie)
+	if err != nil || c.Value == "" || len(c.Value) > maxToken {
+		return record.Identity{}, false
+	}
+	// Cookies know no ports, and browsers take all ports of a host for one site: what counts is the origin.
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return record.Identity{}, false
+	}
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		if o, err := url.Parse(r.Header.Get("Origin")); err != nil || o.Host != r.Host {
+			return record.Identity{}, false
+		}
+	}
+	if origins.Check(r) != nil {
+		return record.Identity{}, false
+	}
+	by, err := s.Bearer(r.Context(), c.Value)
+	return by, err == nil
+}
+
+// origins refuses what changes anything and comes from a page of another origin.
+var origins = http.NewCrossOriginProtection()
 
 // keyFinder is what a *trust.Checker knows: the public key in a value, wherever that is.
 type keyFinder interface {

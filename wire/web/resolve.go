@@ -59,7 +59,7 @@ func (s *Server) fast(w http.ResponseWriter, r *http.Request, name string) bool 
 		return false
 	}
 	h := r.Header
-	if len(h["Authorization"]) > 0 || len(h[headWant]) > 0 || httpsig.Signed(r) {
+	if len(h["Authorization"]) > 0 || s.Cookie != "" && len(h["Cookie"]) > 0 || len(h[headWant]) > 0 || httpsig.Signed(r) {
 		return false
 	}
 	var began time.Time

@@ -58,6 +58,11 @@ type Server struct {
 	// record.Authenticator.
 	Bearer func(ctx context.Context, token string) (record.Identity, error)
 
+	// Cookie names the cookie that may hold such a token for a browser; empty: none does. It counts over HTTPS only, and for
+	// what this node's own pages ask only, so that no page of another site, or of another port of this machine, acts as the
+	// person in front of it. One that does not hold (any more) is nobody's.
+	Cookie string
+
 	// Authorities tells whether the host (with its port, as "node.example:8443", lower case, without the port that goes
 	// without saying) is a name of this node: a signed request that was made for another is refused, so that nobody who
 	// got one can use it elsewhere. Nil: the addresses of Site and the names in Certificate, at the port that the
