@@ -159,9 +159,32 @@ type whyInput struct {
 // followed is how long the answer to a single scan waits for its effects. Batches do not wait: a line's next scan does not need them.
 const followed = 2 * time.Second
 
+// settled are effects of which none waits any more.
+func settled(list []Done) []Done {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].State = "done"
+	}
+	return list
+}
+
+// waits are the scans of a run, by their numbers, of which some effect is not done yet.
+func (e *Engine) waits(run string) map[int]bool {
+	out := map[int]bool{}
+	e.out.Lock()
+	defer e.out.Unlock()
+	for _, a := range e.out.queue {
+		if a.Run == run {
+			out[a.No] = true
+		}
+	}
+	return out
+}
+
 // Register adds this room's operations.
 func (e *Engine) Register(a *api.API) {
 	tags := []string{tag}
+	e.registerPlans(a, tags)
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/flows", OperationID: "list-flows", Tags: tags, Summary: "The flows that the caller may begin (扫码流程)",
 		Description: "With the first step of each: what is to be scanned, and its form."},
 		func(ctx context.Context, _ *struct{}) (*api.Body[api.Page[View]], error) {
@@ -189,10 +212,7 @@ func (e *Engine) Register(a *api.API) {
 			}
 			if r.Run != "" && len(r.Effects) > 0 && !in.Body.DryRun && e.Follow(ctx, r.Run, followed) {
 				done := *r
-				done.Effects = slices.Clone(r.Effects)
-				for i := range done.Effects {
-					done.Effects[i].State = "done"
-				}
+				done.Effects = settled(r.Effects)
 				r = &done
 			}
 			return &api.Body[Result]{Body: *r}, nil
@@ -242,9 +262,14 @@ func (e *Engine) Register(a *api.API) {
 			if err != nil {
 				return nil, err
 			}
-			v := e.runView(r, who.Lang)
+			v, waits := e.runView(r, who.Lang), e.waits(r.ID)
 			for _, x := range list {
-				v.Journal = append(v.Journal, entryView(x, who.Lang))
+				line := entryView(x, who.Lang)
+				if !waits[x.No] {
+					// What could not be done says so in a line of its own.
+					line.Effects = settled(line.Effects)
+				}
+				v.Journal = append(v.Journal, line)
 			}
 			return &api.Body[RunView]{Body: v}, nil
 		})

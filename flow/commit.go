@@ -89,7 +89,7 @@ func (e *Engine) group(ctx context.Context, first *unit) {
 func (e *Engine) write(ctx context.Context, units []*unit) error {
 	e.last.Lock()
 	defer e.last.Unlock()
-	if !e.last.known {
+	if !e.last.known.Load() {
 		if err := e.numbers(ctx); err != nil {
 			return err
 		}
@@ -139,9 +139,11 @@ func (e *Engine) write(ctx context.Context, units []*unit) error {
 		}
 	}
 	b.Put(metaKey, append(append(big(j), big(m)...), big(o)...))
+	e.expect(units, 1)
 	if _, err := e.cfg.Store.Apply(context.WithoutCancel(ctx), &b); err != nil {
+		defer e.expect(units, -1)
 		// It may have been written all the same: what the numbers are is looked up before the next.
-		e.last.known = false
+		e.last.known.Store(false)
 		if errors.Is(err, store.ErrConflict) {
 			return problem.Wrap(err, problem.Conflict, "somebody else moved this work on at the same moment: look at it, and scan again if it is still to be done", "他人同时推进了这项工作：请查看后按需重新扫描")
 		}
@@ -153,12 +155,28 @@ func (e *Engine) write(ctx context.Context, units []*unit) error {
 			e.enqueue(a)
 		}
 	}
+	e.expect(units, -1)
 	e.announce()
 	select {
 	case e.out.wake <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// expect notes that the effects of units are about to be written, or, with -1, that they are in the queue or that nobody knows.
+func (e *Engine) expect(units []*unit, by int) {
+	e.out.Lock()
+	defer e.out.Unlock()
+	for _, u := range units {
+		for _, a := range u.acts {
+			for _, k := range a.Keys {
+				if e.out.coming[k] += by; e.out.coming[k] <= 0 {
+					delete(e.out.coming, k)
+				}
+			}
+		}
+	}
 }
 
 // metaKey has the newest numbers of journal, inbox and outbox, eight bytes each, written with the rows that they are of.
@@ -188,6 +206,7 @@ func (e *Engine) numbers(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	e.last.journal, e.last.inbox, e.last.outbox, e.last.known = j, m, o, true
+	e.last.journal, e.last.inbox, e.last.outbox = j, m, o
+	e.last.known.Store(true)
 	return nil
 }

@@ -94,6 +94,7 @@ func TestWrongReferences(t *testing.T) {
 		{"an unknown verdict", "verdict: warned", "verdict: warn", "warn"},
 		{"an unknown type of field", "type: number", "type: decimal", "decimal"},
 		{"an unknown type of event", "type: ObjectEvent", "type: Event", "Event"},
+		{"a step that is no word of the standard", "step: inspecting", "step: inspection", "inspection"},
 		{"min over max", "min: 0, max: 3000000", "min: 4, max: 3", "min"},
 		{"a time that is none", "due: 24h", "due: tomorrow", "tomorrow"},
 		{"a wait that is none", "wait: 30m", "wait: soon", "soon"},

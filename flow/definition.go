@@ -59,6 +59,7 @@ type ScanRule struct {
 	New     bool       `yaml:"new" json:"new,omitempty" doc:"A code that nothing is registered under is expected"`
 	Pattern string     `yaml:"pattern" json:"pattern,omitempty" doc:"Regular expression of the whole suffix, looked at before anything is asked"`
 	Codes   []CodeRule `yaml:"codes" json:"codes,omitempty" doc:"Private codes"`
+	Alone   bool       `yaml:"alone" json:"alone,omitempty" doc:"It is in one open run of the flow at a time: another run turns it away and says which has it"`
 }
 
 // CodeRule makes a private code an identifier.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"hash/fnv"
 	"io"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fujie-id/fujie/api"
@@ -69,7 +69,7 @@ const (
 // Engine runs flows. It is safe for concurrent use; Go must run beside it.
 type Engine struct {
 	cfg     Config
-	locks   [512]sync.Mutex // by thing and run
+	locks   locks // by thing and run
 	commits chan *unit
 	life    struct {
 		sync.Mutex
@@ -79,15 +79,16 @@ type Engine struct {
 	last struct {
 		sync.Mutex
 		journal, inbox, outbox uint64
-		known                  bool
+		known                  atomic.Bool // changes under the lock
 	}
 
 	out struct {
 		sync.Mutex
-		queue []*act         // in order
-		keys  map[string]int // how many in queue touch a thing
-		wake  chan struct{}
-		gone  chan struct{} // closed when some are done
+		queue  []*act         // in order
+		keys   map[string]int // how many in queue touch a thing
+		coming map[string]int // how many that are being written touch it: whoever can read what they are of finds them here, or in keys
+		wake   chan struct{}
+		gone   chan struct{} // closed when some are done
 	}
 	perform sync.Mutex // one performer at a time
 	names   sync.Mutex
@@ -115,7 +116,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		}
 	}
 	e := &Engine{cfg: cfg, commits: make(chan *unit, groupSize)}
-	e.out.keys = map[string]int{}
+	e.out.keys, e.out.coming = map[string]int{}, map[string]int{}
 	e.out.wake = make(chan struct{}, 1)
 	e.out.gone = make(chan struct{})
 	e.news.ch = make(chan struct{})
@@ -132,7 +133,7 @@ func (e *Engine) reload(ctx context.Context) error {
 	defer e.perform.Unlock()
 	e.last.Lock()
 	defer e.last.Unlock()
-	e.last.known = false
+	e.last.known.Store(false)
 	var queue []*act
 	if err := outbox.Range(ctx, e.cfg.Store, store.Span{}, func(a act) error {
 		queue = append(queue, &a)
@@ -181,26 +182,55 @@ func (e *Engine) Go(ctx context.Context) error {
 	}
 }
 
-// lock takes the locks of things and runs, in one order, and gives back how to let go.
+// locks are as many as there are things and runs at work now.
+type locks struct {
+	mu   sync.Mutex
+	held map[string]*lock
+}
+
+type lock struct {
+	sync.Mutex
+	wanted int // by so many, who has it among them; guarded by locks.mu
+}
+
+// lock takes the locks of things and runs, in one order, and gives back how to let go. Each has a lock of its own: whoever has one waits for the disk meanwhile, and would make others wait
+// that have nothing to do with it.
 func (e *Engine) lock(keys ...string) func() {
-	var at []int
-	for _, k := range keys {
-		if k == "" {
-			continue
-		}
-		h := fnv.New32a()
-		io.WriteString(h, k)
-		at = append(at, int(h.Sum32()%uint32(len(e.locks))))
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	if len(keys) > 0 && keys[0] == "" {
+		keys = keys[1:]
 	}
-	slices.Sort(at)
-	at = slices.Compact(at)
-	for _, i := range at {
-		e.locks[i].Lock()
+	var room [3]*lock
+	mine := room[:0]
+	e.locks.mu.Lock()
+	if e.locks.held == nil {
+		e.locks.held = map[string]*lock{}
+	}
+	for _, k := range keys {
+		l := e.locks.held[k]
+		if l == nil {
+			l = &lock{}
+			e.locks.held[k] = l
+		}
+		l.wanted++
+		mine = append(mine, l)
+	}
+	e.locks.mu.Unlock()
+	for _, l := range mine {
+		l.Lock()
 	}
 	return func() {
-		for _, i := range at {
-			e.locks[i].Unlock()
+		for _, l := range mine {
+			l.Unlock()
 		}
+		e.locks.mu.Lock()
+		for i, l := range mine {
+			if l.wanted--; l.wanted == 0 {
+				delete(e.locks.held, keys[i])
+			}
+		}
+		e.locks.mu.Unlock()
 	}
 }
 

@@ -91,6 +91,9 @@ func (p *passage) event(x *effect, sc scope, undo bool) error {
 		if t, ok := instant(get("time")); ok {
 			r.Time = t
 		}
+		if r.Value == "" {
+			return // nothing was read
+		}
 		e.Sensors = append(e.Sensors, epcis.SensorElement{Reports: []epcis.SensorReport{r}})
 	})
 	if len(x.values) > 0 {

@@ -28,7 +28,7 @@ func (p *passage) find() (unlock func(), res *Result, err error) {
 			return nil, nil, err
 		}
 		unlock = e.lock("run "+p.in.Run, "thing "+r.Value.Key, "thing "+code.key)
-		if p.old, err = runs.Load(p.ctx, e.cfg.Store, []byte(p.in.Run)); err != nil {
+		if p.old, err = runs.Again(p.ctx, e.cfg.Store, []byte(p.in.Run), r); err != nil {
 			unlock()
 			return nil, nil, err
 		}

@@ -206,6 +206,11 @@ func (p *passage) gather(s *step) (*stop, []FieldView, error) {
 		if f.Found && len(s.Scan.Of) > 0 && !slices.Contains(s.Scan.Of, shortName(f.Template)) {
 			return p.refuse("%s is of the kind %q; here %s is to be scanned", "%s 的类型为 %q；此处应扫描 %s", clip(code), shortName(f.Template), strings.Join(s.Scan.Of, ", ")), nil, nil
 		}
+		if s.Scan.Alone {
+			if halt, err := p.elsewhere(code); halt != nil || err != nil {
+				return halt, nil, err
+			}
+		}
 		p.run.Saw[s.Scan.As] = p.binding(f, code)
 		if p.fresh {
 			p.run.About, p.run.Key = code, epcis.Key(v.String())
@@ -231,6 +236,19 @@ func (p *passage) gather(s *step) (*stop, []FieldView, error) {
 		return nil, nil, nil
 	}
 	return nil, nil, p.asks(s)
+}
+
+// elsewhere turns a thing away that another run of the flow has, which is not over: what that run will say of the thing is known when it ends, and no event tells it before. Scans of one
+// thing take turns, so of two at once one sees the other.
+func (p *passage) elsewhere(code string) (halt *stop, err error) {
+	err = runs.By(p.ctx, p.e.cfg.Store, "holds", table.Is(pair(p.scanned.key, p.p.Name)), func(r Run) error {
+		if r.ID != p.run.ID {
+			halt = p.refuse("%[1]s is in %[2]s already, which %[3]s began at %[4]s and which is not closed: leave it there, or have that one cancelled (run %[5]s) and scan again",
+				"%[1]s 已在 %[2]s 中（由 %[3]s 于 %[4]s 开始，尚未完成）：请留在其中，或先取消该流程（实例 %[5]s）再扫描", clip(code), clip(r.About), r.By, r.Started.In(zone).Format(time.DateTime), r.ID)
+		}
+		return nil
+	})
+	return halt, err
 }
 
 // asks binds what else the step must know.

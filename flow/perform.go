@@ -26,15 +26,21 @@ func (e *Engine) enqueue(a *act) {
 
 // settle does the effects that a thing waits for, so that whoever looks at it sees what earlier answers promised.
 func (e *Engine) settle(ctx context.Context, key string) error {
-	// After a write of which it is not known whether it was done, what it left is taken up first: its answer may be given to whoever sends the scan again.
-	e.last.Lock()
-	if !e.last.known {
-		if err := e.numbers(ctx); err != nil {
-			e.last.Unlock()
-			return err
+	// What is being written is waited for. After a write of which it is not known whether it was done, what it left is taken up first: its answer may be given to whoever sends
+	// the scan again.
+	e.out.Lock()
+	coming := e.out.coming[key] > 0
+	e.out.Unlock()
+	if coming || !e.last.known.Load() {
+		e.last.Lock()
+		if !e.last.known.Load() {
+			if err := e.numbers(ctx); err != nil {
+				e.last.Unlock()
+				return err
+			}
 		}
+		e.last.Unlock()
 	}
-	e.last.Unlock()
 	for {
 		e.out.Lock()
 		waits := e.out.keys[key] > 0

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/fujie-id/fujie/trace/epcis"
 )
 
 func (c *compiler) step(at string, s *step) {
@@ -174,6 +176,27 @@ func (c *compiler) effects(at string, list []Effect) (out []effect) {
 				v    any
 			}{{"action", v.Action}, {"step", v.Step}, {"disposition", v.Disposition}, {"things", v.Things}, {"parent", v.Parent}, {"children", v.Children}, {"inputs", v.Inputs}, {"outputs", v.Outputs}, {"place", v.Place}, {"readPoint", v.ReadPoint}} {
 				put(f.name, p+"."+f.name, f.v)
+			}
+			// A word that is no word of the standard would hold the run when somebody scans; it is said now. What is computed can only be looked at then.
+			word := func(at string, kind epcis.WordKind, v any) {
+				if w, ok := v.(string); ok && w != "" && !strings.Contains(w, ":") && !strings.HasPrefix(w, "=") && !strings.Contains(w, "{{") && !epcis.IsWord(kind, w) {
+					c.fault(at, "%q is no word of the standard (CBV 2.0): there are %s; or write a full URI of your own", "%q 不是标准词汇（CBV 2.0）：可用 %s；或写出自有词汇的完整 URI", w, strings.Join(epcis.Words(kind), ", "))
+				}
+			}
+			word(p+".step", epcis.BizStep, v.Step)
+			word(p+".disposition", epcis.Disposition, v.Disposition)
+			for k, t := range v.Transactions {
+				word(fmt.Sprintf("%s.transactions[%d].type", p, k), epcis.TransactionType, t.Type)
+			}
+			for k, t := range slices.Concat(v.Sources, v.Destinations) {
+				at := fmt.Sprintf("%s.sources[%d].type", p, k)
+				if k >= len(v.Sources) {
+					at = fmt.Sprintf("%s.destinations[%d].type", p, k-len(v.Sources))
+				}
+				word(at, epcis.PartyType, t.Type)
+			}
+			for k, r := range v.Sensors {
+				word(fmt.Sprintf("%s.sensors[%d].type", p, k), epcis.Measurement, r.Type)
 			}
 			x.values = props(p+".ext", v.Ext)
 			x.lists = map[string][]map[string]*value{}

@@ -33,6 +33,7 @@ type Run struct {
 	Saw     tree      `json:"saw,omitempty"`    // what its bindings are
 	Form    tree      `json:"form,omitempty"`   // what was filled in last
 	Stop    string    `json:"stop,omitempty"`   // the check that holds it
+	Holds   []string  `json:"holds,omitempty"`  // keys of what was scanned into it that no other open run of the flow may take
 	Pardon  []string  `json:"pardon,omitempty"` // checks of this step that do not stop it any more: somebody let it go on
 }
 
@@ -245,6 +246,15 @@ var (
 				return [][]byte{pair(r.Key, r.Flow)}
 			}
 			return nil
+		}},
+		// What is in a run that is not over, and may be in one only.
+		{Name: "holds", Values: func(r Run) (out [][]byte) {
+			if r.State == Open || r.State == Held {
+				for _, key := range r.Holds {
+					out = append(out, pair(key, r.Flow))
+				}
+			}
+			return out
 		}},
 		{Name: "thing", Values: func(r Run) [][]byte { return [][]byte{pair(r.Key, r.Flow)} }},
 		{Name: "flow", Values: func(r Run) [][]byte { return [][]byte{append(append([]byte(r.Flow), 0), stamp(r.Last)...)} }},

@@ -2,7 +2,9 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -123,6 +125,14 @@ type stop struct {
 // Scan does one scan and returns when it is durable. Errors: problem.NotFound for a run or flow that does not exist; problem.NeedAuth and problem.Forbidden;
 // problem.TooLarge; problem.Conflict when somebody else moved the run on; what Resolve says when it cannot be asked. Everything else is a Result.
 func (e *Engine) Scan(ctx context.Context, who api.Caller, in Scan) (*Result, error) {
+	r, err := e.scan(ctx, who, in)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !problem.Is(err, problem.Canceled) {
+		err = problem.Wrap(err, problem.Canceled, "the scan was given up: send it again with the same number", "扫描已放弃：请以同一编号重新发送")
+	}
+	return r, err
+}
+
+func (e *Engine) scan(ctx context.Context, who api.Caller, in Scan) (*Result, error) {
 	began := e.cfg.Now()
 	if err := in.check(); err != nil {
 		return nil, err
@@ -217,6 +227,9 @@ func (p *passage) do(began time.Time) (*Result, error) {
 			// Nothing of the step is done, not the half that came before what stopped it.
 			p.run, p.unit, p.undo, p.effectsDone = clone(before), unit{}, nil, nil
 		}
+	}
+	if halt == nil && from.Scan != nil && from.Scan.Alone && p.scanned.key != "" && !p.in.Finish && !slices.Contains(p.run.Holds, p.scanned.key) {
+		p.run.Holds = append(slices.Clone(p.run.Holds), p.scanned.key)
 	}
 	if halt != nil {
 		p.verdict, p.said = halt.verdict, halt.say
