@@ -109,6 +109,7 @@ func (p *Projection) Operations(a *api.API, d Door) {
 			if err != nil {
 				return nil, err
 			}
+			p.fresh(ctx)
 			rows, err := p.Ask(ctx, f.SQL, map[string]string{"from": from, "to": to})
 			if err != nil {
 				return nil, err
@@ -143,6 +144,7 @@ func (p *Projection) Operations(a *api.API, d Door) {
 			if err != nil {
 				return nil, err
 			}
+			p.fresh(ctx)
 			rows, err := p.Ask(ctx, f.Drill, map[string]string{"from": from, "to": to, "day": in.Day, "of": in.Of})
 			return &api.Body[Rows]{Body: rows}, err
 		})

@@ -288,6 +288,18 @@ func (p *Projection) Lag(ctx context.Context) (Lag, error) {
 	return l, nil
 }
 
+// fresh takes in what little the tables do not have yet, so that whoever asks right behind a scan finds it counted. Of tables that are far behind, or do not follow, the answer says so
+// instead, at once.
+func (p *Projection) fresh(ctx context.Context) {
+	l, err := p.Lag(ctx)
+	if n := l.Events + l.Changes + l.Steps; err != nil || n == 0 || n > batch || l.Error != "" {
+		return
+	}
+	if _, err := p.turn(ctx); err != nil {
+		p.cfg.Log.Warn("the tables for indicators were not brought up to date for a question", "err", err)
+	}
+}
+
 type querier interface {
 	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
 }

@@ -327,6 +327,37 @@ func TestGo(t *testing.T) {
 	}
 }
 
+// TestFresh: who asks right behind a scan finds it counted; tables that are far behind are not waited for.
+func TestFresh(t *testing.T) {
+	w := sample()
+	c := w.config(filepath.Join(t.TempDir(), "x.sqlite"))
+	far := uint64(batch)
+	last := c.Last
+	c.Last = func(ctx context.Context) (uint64, uint64, uint64, error) {
+		e, x, s, err := last(ctx)
+		return e + far, x, s, err
+	}
+	p, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	counted := func() string { return ask(t, p, "SELECT count(*) AS value FROM run_steps") }
+	if p.fresh(t.Context()); counted() != "[[0]]" {
+		t.Errorf("far behind, and waited for: %s", counted())
+	}
+	far = 0
+	if p.fresh(t.Context()); counted() != "[[3]]" {
+		t.Errorf("%s scans are counted, want 3", counted())
+	}
+	// A source that is away does not keep the answer back.
+	w.event(epcis.Event{Type: epcis.ObjectEvent, Action: epcis.Observe, ID: "e9", EPCs: []string{"88.1/BOX-1"}})
+	w.fails = 1
+	if p.fresh(t.Context()); counted() != "[[3]]" {
+		t.Error(counted())
+	}
+}
+
 // TestWrongPlace: a database that cannot be is told when it is opened.
 func TestWrongPlace(t *testing.T) {
 	dir := t.TempDir()

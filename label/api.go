@@ -93,6 +93,15 @@ func answers(types ...string) map[string]*huma.Response {
 
 // Register adds this room's operations to the interface.
 func (d *Desk) Register(a *api.API) {
+	a.Mux.HandleFunc("GET /api/schemas/label.json", func(w http.ResponseWriter, r *http.Request) {
+		b, err := Schema()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/schema+json")
+		w.Write(append(b, '\n'))
+	})
 	tags := []string{"Labels 标签"}
 	need := func(ctx context.Context, roles []api.RoleName) error {
 		return api.From(ctx).Need(d.cfg.Prefix, roles...)

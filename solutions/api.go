@@ -29,9 +29,11 @@ type View struct {
 // Detail is a case with what it brings.
 type Detail struct {
 	View
-	Readme string            `json:"readme,omitempty" doc:"Markdown"`
-	Roles  []RoleView        `json:"roles"`
-	Brings map[string]Brings `json:"brings" doc:"By party"`
+	Readme string     `json:"readme,omitempty" doc:"Markdown"`
+	Roles  []RoleView `json:"roles"`
+	// Systems are the business systems that flows send messages to.
+	Systems []SystemView      `json:"systems,omitempty" doc:"Business systems that take messages (业务系统)"`
+	Brings  map[string]Brings `json:"brings" doc:"By party"`
 }
 
 // RoleView is a role and the group that has who are it.
@@ -40,6 +42,13 @@ type RoleView struct {
 	Title string `json:"title"`
 	Party string `json:"party,omitempty"`
 	Group string `json:"group,omitempty" doc:"Whose members have it here"`
+}
+
+// SystemView is a business system that takes the case's messages.
+type SystemView struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Party string `json:"party,omitempty" doc:"Whose it is; every party's if absent"`
 }
 
 // Brings is what a party installs.
@@ -131,6 +140,13 @@ type named struct {
 
 // Operations adds this room's operations.
 func (d *Desk) Operations(a *api.API) {
+	for path, schema := range map[string]func() []byte{"GET /api/schemas/solution.json": SheetSchema, "GET /api/schemas/page.json": PageSchema,
+		"GET /api/schemas/codes.json": CodesSchema, "GET /api/schemas/template.json": TemplateSchema} {
+		a.Mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/schema+json")
+			w.Write(schema())
+		})
+	}
 	everyone := []api.RoleName{api.EnterpriseAdmin, api.EnterpriseUser, api.Application, api.Auditor, api.Regulator}
 	reads := func(ctx context.Context) error { return api.From(ctx).Need(d.cfg.Prefix, everyone...) }
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/solutions", OperationID: "list-solutions", Tags: []string{tag}, Summary: "The market of solutions (应用市场)",
@@ -207,6 +223,9 @@ func (d *Desk) Operations(a *api.API) {
 
 func (d *Desk) detail(s *Solution, lang problem.Lang) Detail {
 	x := Detail{View: d.view(s, lang), Readme: s.Readme.In(lang), Roles: []RoleView{}, Brings: map[string]Brings{}}
+	for _, k := range slices.Sorted(maps.Keys(s.Systems)) {
+		x.Systems = append(x.Systems, SystemView{k, s.Systems[k].Name.In(lang), s.Systems[k].Party})
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
 		r := s.Roles[name]
 		v := RoleView{Name: name, Title: r.Name.In(lang), Party: r.Party}

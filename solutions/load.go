@@ -205,6 +205,9 @@ var (
 	version   = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$`)
 )
 
+// maxName is how long names may be.
+const maxName = 40
+
 const sheetFile = "solution.yaml"
 
 func (l *loading) sheet() {
@@ -219,7 +222,7 @@ func (l *loading) sheet() {
 	}
 	s := &l.s.Sheet
 	line := func(key string) int { return lineOf(text, key) }
-	if !plainName.MatchString(s.Solution) || len(s.Solution) > 40 {
+	if !plainName.MatchString(s.Solution) || len(s.Solution) > maxName {
 		l.fault(sheetFile, line("solution"), "%q is no name of a solution: up to 40 small letters, digits and dashes", "%q 不能作为解决方案名：至多 40 个小写字母、数字、连字符", s.Solution)
 	}
 	if !version.MatchString(s.Version) {
@@ -256,7 +259,7 @@ func (l *loading) sheet() {
 }
 
 func (l *loading) name(file string, line int, name string) {
-	if !plainName.MatchString(name) || len(name) > 40 {
+	if !plainName.MatchString(name) || len(name) > maxName {
 		l.fault(file, line, "%q is no name: up to 40 small letters, digits and dashes", "%q 不能作为名称：至多 40 个小写字母、数字、连字符", name)
 	}
 }
@@ -426,6 +429,9 @@ func readIndicator(text string) (*Indicator, error) {
 	return &x, nil
 }
 
+// shows are the ways in which a card shows an indicator.
+var shows = []string{"number", "line", "bar", "table"}
+
 // check looks for names that nothing is called, and for declarations that nobody installs.
 func (l *loading) check() {
 	s := l.s
@@ -482,6 +488,9 @@ func (l *loading) check() {
 			has(c.Tasks, true, "")
 			has(c.Trace != "", slices.Contains([]string{"up", "down", "both"}, c.Trace), "trace: "+c.Trace)
 			has(len(c.Text) > 0, true, "")
+			if c.Show != "" && !slices.Contains(shows, c.Show) {
+				l.fault(file, lineOf(l.texts[file], "cards"), "card %d shows as %q: write one of %v", "第 %d 张卡片的 show 为 %q：应为 %v 之一", i+1, c.Show, shows)
+			}
 			if kinds != 1 {
 				l.fault(file, lineOf(l.texts[file], "cards"), "card %d has %d contents: give one of indicator, flow, runs, tasks, trace, text", "第 %d 张卡片有 %d 项内容：应为 indicator、flow、runs、tasks、trace、text 之一", i+1, kinds)
 			}

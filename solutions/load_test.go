@@ -49,6 +49,7 @@ func TestFaults(t *testing.T) {
 		"no text in one language":      {"flows/claim.yaml", "name: {en: Verify a claim, zh: 索赔验真}", "name: {en: Verify a claim}", "both languages"},
 		"an indicator without a name":  {"indicators/claims.sql", "zh: 索赔单与结果", "cn: 索赔单与结果", "indicators/claims.sql"},
 		"a page's card":                {"pages/claims.yaml", "indicator: saved", "indicator: savd", "indicators/savd"},
+		"a card's picture":             {"pages/claims.yaml", "show: bar", "show: pie", `shows as "pie"`},
 		"a code rule":                  {"codes/part.yaml", "kind: serial", "kind: cereal", "codes/part.yaml"},
 		"a template's type":            {"templates/part.yaml", "type: date", "type: dete", "templates/part.yaml"},
 	} {
@@ -124,7 +125,9 @@ func TestIndicators(t *testing.T) {
 				if err := p.Check(t.Context(), x.SQL); err != nil {
 					t.Errorf("%s/%s: %v", name, k, err)
 				}
-				if x.Drill != "" {
+				if x.Drill == "" {
+					t.Errorf("%s/%s does not lead to the identifiers behind it", name, k)
+				} else {
 					if _, err := p.Ask(t.Context(), x.Drill, map[string]string{"from": "2026-11-01", "to": "2026-11-30", "day": "2026-11-22", "of": "x"}); err != nil {
 						t.Errorf("%s/%s, drill-down: %v", name, k, err)
 					}

@@ -79,6 +79,11 @@ type Import struct {
 	Schema json.RawMessage `json:"schema" doc:"JSON Schema 2020-12 of an object"`
 }
 
+// Text is a template as people keep it in a file.
+type Text struct {
+	Text string `json:"text" maxLength:"1048576" doc:"JSON or YAML"`
+}
+
 // Register adds the operations on templates to the interface.
 func (t *Templates) Register(a *api.API) {
 	tag := []string{"templates"}
@@ -161,6 +166,45 @@ func (t *Templates) Register(a *api.API) {
 				return nil, err
 			}
 			return api.Tag(*x), nil
+		})
+	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/templates/{prefix}/{name}/text", Tags: tag, Summary: "One template as YAML, for a file", Description: "The newest published version, an older one, or, with version=0, the draft for who may see it. /api/template-texts reads it."},
+		func(ctx context.Context, in *struct {
+			Place
+			Version int `query:"version" default:"-1" minimum:"-1"`
+		}) (*api.Body[Text], error) {
+			v, err := in.id()
+			if err != nil {
+				return nil, err
+			}
+			tagged, err := show(ctx, v, nil)
+			if err != nil {
+				return nil, err
+			}
+			x := tagged.Body.Published
+			switch {
+			case in.Version == 0 || in.Version < 0 && x == nil:
+				x = tagged.Body.Draft
+			case in.Version > 0:
+				if x, err = t.Version(ctx, v, in.Version); err != nil {
+					return nil, err
+				}
+			}
+			if x == nil {
+				return nil, problem.New(problem.NotFound, "%s has no such version: list what there is", "%s 没有这一版本：请列出已有的", v)
+			}
+			text, err := x.Text()
+			return &api.Body[Text]{Body: Text{text}}, err
+		})
+	api.Do(a, huma.Operation{Method: http.MethodPost, Path: "/api/template-texts", Tags: tag, Summary: "Read a template's file, JSON or YAML", Description: "Writes nothing. Faults name the line or the key."},
+		func(ctx context.Context, in *struct{ Body Text }) (*api.Body[Template], error) {
+			if api.From(ctx).IsAnonymous() {
+				return nil, problem.New(problem.NeedAuth, "log in to have a file read", "请先登录再读取文件")
+			}
+			x, err := Read([]byte(in.Body.Text))
+			if err != nil {
+				return nil, err
+			}
+			return &api.Body[Template]{Body: *x}, nil
 		})
 	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/templates/{prefix}/{name}/schema", Tags: tag, Summary: "The newest version as JSON Schema 2020-12"},
 		func(ctx context.Context, in *Place) (*api.Body[json.RawMessage], error) {

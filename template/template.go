@@ -7,10 +7,12 @@
 package template
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -146,6 +148,40 @@ func Read(b []byte) (*Template, error) {
 		return nil, problem.Wrap(err, problem.BadValue, "this is no template: correct what is named", "这不是模板：请改正所指之处")
 	}
 	return &t, nil
+}
+
+// Text is the template as Read takes it, for a file: YAML, or indented JSON where words in it are such that the YAML would not come back as it was.
+func (t *Template) Text() (string, error) {
+	j, err := json.Marshal(t)
+	if err != nil {
+		return "", problem.Wrap(err, problem.Internal, "the template cannot be written", "模板无法写出")
+	}
+	if y, err := yaml.JSONToYAML(j); err == nil {
+		if back, err := Read(y); err == nil {
+			if again, err := json.Marshal(back); err == nil && sameJSON(j, again) {
+				return string(y), nil
+			}
+		}
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, j, "", "  "); err != nil {
+		return "", problem.Wrap(err, problem.Internal, "the template cannot be written", "模板无法写出")
+	}
+	out.WriteByte('\n')
+	return out.String(), nil
+}
+
+// sameJSON says whether two JSON texts say the same; numbers must be written alike.
+func sameJSON(a, b []byte) bool {
+	read := func(b []byte) (v any, err error) {
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		err = d.Decode(&v)
+		return v, err
+	}
+	x, err := read(a)
+	y, err2 := read(b)
+	return err == nil && err2 == nil && reflect.DeepEqual(x, y)
 }
 
 // item finds by index.

@@ -4,6 +4,12 @@ unit: "%"
 better: lower
 every: none
 seed: 85% → 30%
+drill: |
+  SELECT t.thing AS thing, MIN(f.event_time) AS packed FROM facts f JOIN event_things t ON t.seq = f.seq AND t.role = 'epc'
+  WHERE f.biz_step = 'storing' AND f.day < :from
+    AND NOT EXISTS (SELECT 1 FROM facts m JOIN event_things u ON u.seq = m.seq AND u.role = 'epc'
+                    WHERE u.thing = t.thing AND (m.biz_step = 'receiving' AND m.day >= :from OR m.biz_step = 'shipping' AND m.day <= :to))
+  GROUP BY t.thing ORDER BY t.thing
 */
 -- Of the boxes in stock on the last day: those packed before the first, which nothing has moved since.
 WITH packed AS (

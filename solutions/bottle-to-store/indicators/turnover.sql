@@ -4,6 +4,9 @@ unit: "%"
 better: higher
 every: none
 seed: 40% → 80%
+drill: |
+  SELECT t.thing AS thing, f.biz_location AS warehouse, f.read_point AS handheld, f.event_time AS at FROM facts f JOIN event_things t ON t.seq = f.seq AND t.role = 'epc'
+  WHERE f.biz_step = 'shipping' AND f.day BETWEEN :from AND :to ORDER BY f.seq
 */
 -- Boxes shipped in these days, over all that were in stock at some time in them: packed until the last day, and not shipped before the first.
 WITH packed AS (
