@@ -111,6 +111,43 @@ func (m *Meter) API(a *api.API) {
 		return api.Tag(Detail{got, r.Rows}), nil
 	})
 
+	type beat struct{ Body Statement }
+	api.Do(a, huma.Operation{
+		Method: http.MethodPost, Path: "/api/pulses", OperationID: "post-pulse", Tags: []string{tag}, DefaultStatus: http.StatusNoContent, MaxBodyBytes: 4 << 20,
+		Summary:     "Tell the node above how one is now (运行状态)",
+		Description: "The statement is a compact JWS by the node's key. Pulses are kept in memory only, the newest of each node.",
+	}, func(ctx context.Context, in *beat) (*struct{}, error) { return nil, m.Hear(ctx, in.Body) })
+
+	api.Do(a, huma.Operation{
+		Method: http.MethodGet, Path: "/api/situation", OperationID: "get-situation", Tags: []string{tag},
+		Summary:     "How this node and all below it are now (态势)",
+		Description: "Sums by region, industry and scheme, the last ten minutes, and what somebody should look at. From the pulses that nodes tell; for operators, auditors and regulators.",
+	}, func(ctx context.Context, _ *struct{}) (*api.Body[Situation], error) {
+		if err := looker(ctx); err != nil {
+			return nil, err
+		}
+		return &api.Body[Situation]{Body: m.Situation(api.From(ctx).Lang)}, nil
+	})
+
+	type below struct {
+		api.PageInput
+		Region   string `query:"region" maxLength:"6" doc:"Only of this province, 320000"`
+		Industry string `query:"industry" maxLength:"80"`
+		Silent   bool   `query:"silent" doc:"Only those that are not heard of any more"`
+	}
+	api.Do(a, huma.Operation{
+		Method: http.MethodGet, Path: "/api/situation/nodes", OperationID: "list-situation-nodes", Tags: []string{tag},
+		Summary: "The nodes below, as they were last heard of (节点运行状态)",
+	}, func(ctx context.Context, in *below) (*api.Body[api.Page[NodeView]], error) {
+		if err := looker(ctx); err != nil {
+			return nil, err
+		}
+		list, next := m.Below(handle.Fold(in.After), in.Limit, func(v *NodeView) bool {
+			return (in.Region == "" || province(v.Region) == in.Region) && (in.Industry == "" || v.Industry == in.Industry) && (!in.Silent || v.Silent)
+		})
+		return &api.Body[api.Page[NodeView]]{Body: api.Page[NodeView]{Items: append([]NodeView{}, list...), Next: next}}, nil
+	})
+
 	type monthly struct {
 		Month string `query:"month" required:"true" pattern:"^[0-9]{4}-[0-9]{2}$" doc:"As 2026-11, in Beijing"`
 	}

@@ -61,6 +61,14 @@ type Config struct {
 	Probe      func(ctx context.Context, n Neighbour, what Service) error
 	Neighbours func(ctx context.Context) ([]Neighbour, error)
 
+	// About is what the node says of itself in its pulse.
+	About About
+	// Pulse carries a signed pulse to the node above: POST /api/pulses there; nil: none is told. Beat is the time between two, 10 s if 0.
+	Pulse func(ctx context.Context, body Statement) error
+	Beat  time.Duration
+	// Total is how many identifiers there are; nil: not told.
+	Total func(ctx context.Context) (int64, error)
+
 	Papers
 	Recorder *Recorder // what wires call; one is made if nil
 
@@ -99,6 +107,8 @@ type Meter struct {
 	left     backlog
 
 	probing probing
+	pulsing pulsing
+	began   time.Time
 }
 
 // New gets ready. Nothing is counted from the Feed or reported until Run.
@@ -123,7 +133,7 @@ func New(cfg Config) (*Meter, error) {
 		own := []string{cfg.Prefix}
 		cfg.Homed = func() []string { return own }
 	}
-	m := &Meter{cfg: cfg, rec: cfg.Recorder, wake: make(chan struct{}, 1)}
+	m := &Meter{cfg: cfg, rec: cfg.Recorder, wake: make(chan struct{}, 1), began: cfg.Now()}
 	m.rec.SetPrefixes(cfg.Homed())
 	m.clock(cfg.Now())
 	return m, nil
@@ -140,6 +150,7 @@ func (m *Meter) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { m.follow(ctx) })
 	wg.Go(func() { m.deliver(ctx) })
+	wg.Go(func() { m.pulse(ctx) })
 	if m.cfg.Probe != nil && m.cfg.Neighbours != nil {
 		wg.Go(func() { m.probe(ctx) })
 	}
