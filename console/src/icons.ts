@@ -1,0 +1,2 @@
+// The icons that menus may name.
+export { Bell, Box, Calendar, Camera, CircleCheck, Collection, Connection, DataAnalysis, DataBoard, DataLine, Document, DocumentChecked, Download, Edit, Files, Finished, Goods, Grid, Guide, Histogram, HomeFilled, Iphone, Key, List, Location, Lock, MapLocation, Memo, Message, Monitor, Notebook, Odometer, OfficeBuilding, Operation, Postcard, PriceTag, Printer, Reading, Search, SetUp, Setting, Share, Shop, Stamp, Tickets, Timer, TrendCharts, Upload, User, UserFilled, View, Warning, Wallet } from '@element-plus/icons-vue'
