@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -155,15 +154,7 @@ func (n *Node) foundFor(ctx context.Context, _ api.Caller, code string) (flow.Fo
 
 // newest are the newest events that name a thing.
 func (n *Node) newest(ctx context.Context, thing, step string, last int) ([]*epcis.Event, error) {
-	ask := map[string]any{"MATCH_anyEPC": []string{thing}, "orderBy": "eventTime", "orderDirection": "DESC", "eventCountLimit": last}
-	if step != "" {
-		ask["EQ_bizStep"] = []string{step}
-	}
-	raw, err := json.Marshal(ask)
-	if err != nil {
-		return nil, err
-	}
-	q, err := query.ParseJSON(raw)
+	q, err := query.Newest(thing, step, last)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -33,6 +34,8 @@ const (
 	Enterprise  Role = "enterprise"
 	Recursive   Role = "recursive"
 )
+
+var regionCode = regexp.MustCompile(`^[1-9][0-9]{5}$`)
 
 // Config is a node's configuration file. `fujie node config` prints one with every field explained.
 type Config struct {
@@ -68,6 +71,8 @@ type Config struct {
 
 	// Parent is the node above, whose office gave this node its prefix: what must be reported goes there. Default: none.
 	Parent *Peer `yaml:"parent"`
+	// Place is what the node says of itself to the nodes above, for their situation page.
+	Place Place `yaml:"place"`
 	// Sites makes the node one of several sites of its prefix that take over from one another. Not together with mirror.
 	Sites *Sites `yaml:"sites"`
 
@@ -112,6 +117,18 @@ type Config struct {
 	Traces *Traces `yaml:"traces"`
 	// Debug is an address for profiles and counters (net/http/pprof). Danger: no authentication; loopback only. Default: off.
 	Debug string `yaml:"debug"`
+}
+
+// Place is whose a node is, and where.
+type Place struct {
+	// Title is whose it is, in their own words. Default: the node's name.
+	Title string `yaml:"title"`
+	// Region is the code of its region, six digits of GB/T 2260: 320000.
+	Region string `yaml:"region"`
+	// Industry is its industry in plain words.
+	Industry string `yaml:"industry"`
+	// Pulse is the time between two messages to the node above. Default: 10s.
+	Pulse time.Duration `yaml:"pulse"`
 }
 
 // Traces is where traces go (OpenTelemetry, OTLP over HTTP).
@@ -305,6 +322,12 @@ func (c *Config) fill() error {
 		if r, err := record.ParseRef(a); err != nil || r.IsZero() {
 			return problem.New(problem.BadRequest, "admins: %q is no reference; write index:identifier", "admins：%q 不是引用；请写成 索引:标识", a)
 		}
+	}
+	if r := c.Place.Region; r != "" && !regionCode.MatchString(r) {
+		return problem.New(problem.BadRequest, "place.region: %q is no region of GB/T 2260; write six digits in quotes, as \"320000\"", "place.region：%q 不是 GB/T 2260 行政区划代码；请写六位数字并加引号，例如 \"320000\"", r)
+	}
+	if p := c.Place.Pulse; p != 0 && (p < time.Second || p > time.Hour) {
+		return problem.New(problem.BadRequest, "place.pulse: %v is not between a second and an hour", "place.pulse：%v 不在一秒与一小时之间", p)
 	}
 	if m := c.Mirror; m != nil && !strings.HasPrefix(m.Of, "https://") {
 		return problem.New(problem.BadRequest, "mirror.of must be an https:// address: a Feed carries secrets", "mirror.of 须为 https:// 地址：同步流中含有秘密")

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -20,7 +21,8 @@ import (
 func (n *Node) openMeter() error {
 	c := meter.Config{Prefix: n.cfg.Prefix, Enterprise: n.cfg.Role == Enterprise, Store: n.store, Feed: n.registry, Lister: n.registry, Names: n.registry,
 		Homed: func() []string { return append([]string{n.cfg.Prefix}, n.hosted()...) },
-		Key:   n.prefixKey, KeyOf: n.prefixKeyOf, Neighbours: n.neighbours, Papers: n.reportable(), Now: n.now, Log: n.log}
+		Key:   n.prefixKey, KeyOf: n.prefixKeyOf, Neighbours: n.neighbours, Papers: n.reportable(), Now: n.now, Log: n.log, Total: n.registry.Total,
+		Beat: n.cfg.Place.Pulse, About: meter.About{Title: cmp.Or(n.cfg.Place.Title, n.cfg.Name), Role: string(n.cfg.Role), Region: n.cfg.Place.Region, Industry: n.cfg.Place.Industry}}
 	if n.outside != nil {
 		c.Probe = n.probe
 	}
@@ -29,8 +31,9 @@ func (n *Node) openMeter() error {
 		n.closes = append(n.closes, func() error { up.Close(); return nil })
 		c.Parent = id.ParentPrefix(n.cfg.Prefix)
 		c.Push = func(ctx context.Context, table string, body meter.Statement) error {
-			return report(ctx, up, table, body)
+			return report(ctx, up, "/api/reports/"+table, body)
 		}
+		c.Pulse = func(ctx context.Context, body meter.Statement) error { return report(ctx, up, "/api/pulses", body) }
 	}
 	var err error
 	if n.in.meter, err = meter.New(c); err != nil {
@@ -41,12 +44,12 @@ func (n *Node) openMeter() error {
 }
 
 // report hands a signed report to the node above.
-func report(ctx context.Context, up *web.Client, table string, body meter.Statement) error {
+func report(ctx context.Context, up *web.Client, path string, body meter.Statement) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return problem.Wrap(err, problem.Internal, "a report cannot be written", "报表无法写出")
 	}
-	status, answer, err := up.Exchange(ctx, http.MethodPost, "/api/reports/"+table, b)
+	status, answer, err := up.Exchange(ctx, http.MethodPost, path, b)
 	if err != nil {
 		return err
 	}

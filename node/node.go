@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fujie-id/fujie/account"
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/mirror"
 	"github.com/fujie-id/fujie/mirror/site"
@@ -295,13 +296,17 @@ func (n *Node) serve(d doors, udp []*burst.Conn, tcp, tlsl, httpl net.Listener) 
 		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Secrets: d.secrets, Auth: auth,
 		Site: site, Key: n.key, Recursive: n.registry == nil, Limits: irp.Limits{RateBytes: n.cfg.RateBytes}, Log: n.log, Now: n.now,
 	}
+	w := d
+	if n.in != nil && d.registrar != nil {
+		w = n.staffed(d)
+	}
 	n.web = &web.Server{
-		Resolver: d.resolver, Registrar: d.registrar, Lister: d.lister, Feed: d.feed, Secrets: d.secrets, Auth: auth,
+		Resolver: w.resolver, Registrar: w.registrar, Lister: w.lister, Feed: d.feed, Secrets: d.secrets, Auth: auth,
 		Site: site, Tunnel: n.irp.Tunnel(), Certificate: cert, Name: n.cfg.Name, Log: n.log, Now: n.now,
 	}
 	n.irp.Answered, n.web.Answered = n.answered(), n.answered()
 	if n.in != nil {
-		n.web.Bearer = n.in.accounts.Bearer
+		n.web.Bearer, n.web.Cookie = n.in.accounts.Bearer, account.SessionCookie(n.cfg.Prefix)
 	}
 	n.web.Routes = n.routes()
 	if n.spans != nil {

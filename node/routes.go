@@ -1,13 +1,19 @@
 package node
 
 import (
+	"context"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/fujie-id/fujie/api"
+	"github.com/fujie-id/fujie/console"
 	"github.com/fujie-id/fujie/indicator"
 	"github.com/fujie-id/fujie/trust/ledger"
 )
@@ -63,6 +69,13 @@ func (n *Node) routes() func(path string) http.Handler {
 			return nil
 		})
 	}
+	face := console.Handler()
+	tables = append(tables, func(path string) http.Handler {
+		if strings.HasPrefix(path, console.Path) || path+"/" == console.Path {
+			return face
+		}
+		return nil
+	})
 	// The interface is put together when somebody first asks for it: many nodes are never asked.
 	front := sync.OnceValue(n.front)
 	tables = append(tables, func(path string) http.Handler {
@@ -141,5 +154,29 @@ func (n *Node) front() *api.API {
 			n.checkReachability(a)
 		}
 	}
+	n.introduce(a)
 	return a
 }
+
+// About is what a node says of itself to whoever opens its console.
+type About struct {
+	Name    string   `json:"name"`
+	Role    Role     `json:"role"`
+	Prefix  string   `json:"prefix,omitempty"`
+	Version string   `json:"version"`
+	Doors   []string `json:"doors" doc:"The paths that this node serves, as /openapi.json names them"`
+}
+
+// introduce adds the operation by which a console learns what to show.
+func (n *Node) introduce(a *api.API) {
+	about := About{Name: n.cfg.Name, Role: n.cfg.Role, Prefix: n.cfg.Prefix, Version: Version}
+	api.Do(a, huma.Operation{Method: http.MethodGet, Path: "/api/node", OperationID: "show-node", Summary: "What this node is (本节点)", Tags: []string{"Node 节点"}},
+		func(context.Context, *struct{}) (*api.Body[About], error) { return &api.Body[About]{Body: about}, nil })
+	about.Doors = slices.Sorted(maps.Keys(a.Huma.OpenAPI().Paths))
+	if n.tracing != nil {
+		about.Doors = append(about.Doors, "/events")
+	}
+}
+
+// Version is the program's, as its build says.
+var Version = "dev"

@@ -234,7 +234,8 @@ func (n *Node) openTracing(ctx context.Context) error {
 				return local, nil
 			}
 			return t.across.About(ctx, q)
-		}})
+		},
+		Check: n.checkEvidence})
 	n.tracing = t
 	return nil
 }
@@ -247,6 +248,27 @@ func Signatures(evidence *across.Evidence, roots []trust.PublicKey, now time.Tim
 		chain = append(chain, picture.Signature{Owner: v.Owner, By: v.By, Key: v.Key, Time: v.Time, Digest: v.Digest, Holds: v.Holds})
 	}
 	return chain, err
+}
+
+// checkEvidence says of each answer in a bundle whether it holds, by the root's keys that this node trusts.
+func (n *Node) checkEvidence(_ context.Context, b []byte) ([]ask.Verdict, error) {
+	e, err := across.ParseEvidence(b)
+	if err != nil {
+		return nil, err
+	}
+	hints, err := ReadHints(n.cfg.Hints)
+	if err != nil {
+		return nil, err
+	}
+	verdicts, err := across.Verify(e, hints.Anchors, n.now())
+	if err != nil && !problem.Is(err, problem.Bogus) {
+		return nil, err
+	}
+	var out []ask.Verdict
+	for _, v := range verdicts {
+		out = append(out, ask.Verdict(v))
+	}
+	return out, nil
 }
 
 // references are the identifiers that a thing's own record names in its properties: a package's container, an engine's bearing. Only what everybody may read counts.

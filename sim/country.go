@@ -148,6 +148,9 @@ func (c *Country) start(ctx context.Context) error {
 	if err := c.captureEvents(ctx, nodes); err != nil {
 		return err
 	}
+	if err := c.makePeople(ctx, nodes); err != nil {
+		return err
+	}
 	if err := c.installSolutions(ctx, nodes); err != nil {
 		return err
 	}
@@ -192,6 +195,8 @@ func (c *Country) prepare(p placed, primary string) error {
 	cfg.Name, cfg.Role, cfg.Prefix, cfg.Data, cfg.Algorithm = p.name, p.role, p.prefix, dir, c.plan.Algorithm
 	cfg.Hints, cfg.AllowPrivate = c.state.Hints, true
 	cfg.HotMB, cfg.CacheMB, cfg.Sockets = 16, 8, 1
+	cfg.Place = p.place
+	cfg.Place.Pulse = 3 * time.Second // somebody is looking
 	if p.role != node.Recursive {
 		// Many nodes share this machine's memory.
 		cfg.Store = (&url.URL{Scheme: "pebble", Path: filepath.ToSlash(filepath.Join(dir, "store")), RawQuery: "cache=16&memtable=4"}).String()

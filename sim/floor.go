@@ -7,10 +7,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fujie-id/fujie/problem"
@@ -26,6 +26,11 @@ type Floor struct {
 	Every time.Duration
 	// Say is told what happened, in both languages.
 	Say func(en, zh string)
+	// Dir is the country's folder, and Program the fujie program: with them the floor starts the business systems that do not run yet.
+	Dir     string
+	Program string
+
+	children sync.WaitGroup
 }
 
 // floors are those that there are, by the name of the solution.
@@ -34,6 +39,7 @@ var floors = map[string]func(f *Floor, ctx context.Context, count int) error{
 	"bottle-to-store":    (*Floor).bottles,
 	"warranty-claims":    (*Floor).claims,
 	"process-parameters": (*Floor).setUps,
+	"cold-chain":         (*Floor).containers,
 }
 
 // Floors are the names of the solutions that have a floor.
@@ -45,6 +51,9 @@ func (f *Floor) Play(ctx context.Context, solution string, count int) error {
 	if !ok {
 		return problem.New(problem.NotFound, "there is no floor %q: there are %s", "没有车间 %q：现有 %s", solution, strings.Join(Floors(), ", "))
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer f.children.Wait()
+	defer stop()
 	return play(f, ctx, count)
 }
 
@@ -124,6 +133,7 @@ type (
 		Code   string         `json:"code,omitempty"`
 		Form   map[string]any `json:"form,omitempty"`
 		Finish bool           `json:"finish,omitempty"`
+		At     time.Time      `json:"at,omitzero"`
 		Device string         `json:"device,omitempty"`
 		Where  string         `json:"where,omitempty"`
 	}
@@ -132,6 +142,7 @@ type (
 		Verdict string `json:"verdict"`
 		Say     string `json:"say"`
 		Ended   bool   `json:"ended"`
+		Dup     bool   `json:"duplicate"`
 		Error   string `json:"error"`
 		Next    *struct {
 			Step string `json:"step"`
@@ -180,41 +191,6 @@ func (d *desk) register(ctx context.Context, id, template string, values map[str
 	return nil
 }
 
-// system is one party's stock ledger: it takes its messages and books them, each once.
-type system struct {
-	d     *desk
-	to    string
-	after string
-	stock map[string]int64
-}
-
-// follow books what came since.
-func (s *system) follow(ctx context.Context) error {
-	for {
-		var out struct {
-			Items []struct {
-				Kind string         `json:"kind"`
-				Body map[string]any `json:"body"`
-			} `json:"items"`
-			Next string `json:"next"`
-		}
-		if err := s.d.call(ctx, http.MethodGet, "/api/flow-messages?to="+url.QueryEscape(s.to)+"&limit=1000&after="+url.QueryEscape(s.after), nil, &out); err != nil {
-			return err
-		}
-		for _, m := range out.Items {
-			sku, _ := m.Body["sku"].(string)
-			change, _ := m.Body["change"].(float64)
-			if m.Kind == "stock" {
-				s.stock[sku] += int64(change)
-			}
-		}
-		if len(out.Items) == 0 || out.Next == "" || out.Next == s.after {
-			return nil
-		}
-		s.after = out.Next
-	}
-}
-
 var stations = []string{"wave", "high-bay", "label", "pack", "ship"}
 
 // orders is a warehouse: orders go through five stations, some are sent back while they do, and three systems book the stock.
@@ -224,10 +200,11 @@ func (f *Floor) orders(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	systems := []*system{}
-	for _, name := range []string{"shop-front", "middle-platform", "erp"} {
-		systems = append(systems, &system{d: d, to: solution + "/" + name, stock: map[string]int64{}})
+	systems, err := f.systems(ctx, solution, "shop-front", "middle-platform", "erp", "sorter")
+	if err != nil {
+		return err
 	}
+	systems, sorter := systems[:3], systems[3]
 	stopped, shipped := 0, 0
 	return f.each(ctx, count, func(int) error {
 		list, err := d.codes(ctx, "orders", 1)
@@ -257,6 +234,9 @@ func (f *Floor) orders(ctx context.Context, count int) error {
 					return problem.New(problem.Internal, "the order %s was marked and went on at %s: %s", "订单 %s 已标记，却在 %s 继续：%s", order, station, a.Say)
 				}
 				stopped++
+				if err := sorter.once(ctx, order); err != nil {
+					return err
+				}
 				break
 			}
 			if a.Verdict != "passed" {
@@ -266,19 +246,36 @@ func (f *Floor) orders(ctx context.Context, count int) error {
 				shipped++
 			}
 		}
-		for _, s := range systems {
-			if err := s.follow(ctx); err != nil {
-				return err
-			}
-		}
-		for _, s := range systems[1:] {
-			if !maps.Equal(s.stock, systems[0].stock) {
-				return problem.New(problem.Internal, "the stock of %s and %s is not the same", "%s 与 %s 的库存不一致", s.to, systems[0].to)
-			}
+		if err := sameStock(ctx, systems); err != nil {
+			return err
 		}
 		f.Say(fmt.Sprintf("%d orders shipped, %d stopped; the stock of three systems is the same", shipped, stopped), fmt.Sprintf("已发货 %d 单，拦截 %d 单；三个系统库存一致", shipped, stopped))
 		return nil
 	})
+}
+
+// sameStock holds the ledgers of several systems against each other. What somebody else does between two looks is no difference: it is gone at the next.
+func sameStock(ctx context.Context, systems []*book) error {
+	var first, s Stock
+	var err error
+	for range 5 {
+		same := true
+		for i, l := range systems {
+			if s, err = l.stock(ctx, true); err != nil {
+				return err
+			}
+			if i == 0 {
+				first = s
+			}
+			if same = same && maps.Equal(s.Stock, first.Stock); !same {
+				break
+			}
+		}
+		if same {
+			return nil
+		}
+	}
+	return problem.New(problem.Internal, "the stock of %s and %s is not the same", "%s 与 %s 的库存不一致", s.System, first.System)
 }
 
 // bottles is a packing line with its misreads, and a storekeeper who ships.
@@ -296,8 +293,13 @@ func (f *Floor) bottles(ctx context.Context, count int) error {
 			return err
 		}
 	}
+	wms, err := f.systems(ctx, solution, "wms")
+	if err != nil {
+		return err
+	}
 	var stock []string
-	bottles, misread, orders := 0, 0, 0
+	inside := map[string][]string{} // box in stock → its bottles
+	bottles, misread, orders, sold, copies := 0, 0, 0, 0, 0
 	return f.each(ctx, count, func(i int) error {
 		boxes, err := d.codes(ctx, "boxes", 1)
 		if err != nil {
@@ -342,7 +344,11 @@ func (f *Floor) bottles(ctx context.Context, count int) error {
 		if last := answers[len(answers)-1]; !last.Ended {
 			return problem.New(problem.Internal, "the box %s is not full: %s", "箱 %s 未装满：%s", boxes[0], last.Say)
 		}
+		if err := wms[0].once(ctx, boxes[0]); err != nil {
+			return err
+		}
 		stock = append(stock, boxes[0])
+		inside[boxes[0]] = codes
 		// Now and then a shop orders; a third of the orders are shipped straight from the line.
 		if len(stock) >= 4 && f.Rand.IntN(4) == 0 {
 			handheld, where := "PDA-LINE", "WH-LINE"
@@ -371,9 +377,30 @@ func (f *Floor) bottles(ctx context.Context, count int) error {
 			if !a.Ended {
 				return problem.New(problem.Internal, "the order %s was not shipped: %s", "订单 %s 未发货：%s", order, a.Say)
 			}
+			// The shop sells a bottle of it; now and then somebody comes with a copy of its code, or with a code that no line packed.
+			for _, x := range []struct {
+				code, want string
+				chance     int
+			}{{inside[stock[0]][0], "passed", 1}, {inside[stock[0]][0], "refused", 3}, {d.prefix + "/B" + strings.Repeat("0", 5) + stock[0][len(stock[0])-8:], "refused", 4}} {
+				if f.Rand.IntN(x.chance) > 0 {
+					continue
+				}
+				if a, err = d.scan(ctx, scan{Flow: solution + "/sell", Code: x.code, Where: d.prefix + "/SHOP-1"}); err != nil {
+					return err
+				}
+				if a.Verdict != x.want {
+					return problem.New(problem.Internal, "the bottle %s was %s at the shop, want %s: %s", "门店扫描 %s 判定为 %s，应为 %s：%s", x.code, a.Verdict, x.want, a.Say)
+				}
+				if sold++; x.want == "refused" {
+					sold, copies = sold-1, copies+1
+				}
+			}
+			delete(inside, stock[0])
+			delete(inside, stock[1])
 			stock = stock[2:]
 		}
-		f.Say(fmt.Sprintf("%d bottles packed, %d scans turned away, %d orders shipped", bottles, misread, orders), fmt.Sprintf("已装 %d 瓶，拒绝 %d 次扫描，发货 %d 单", bottles, misread, orders))
+		f.Say(fmt.Sprintf("%d bottles packed, %d scans turned away, %d orders shipped, %d bottles sold, %d forged codes caught", bottles, misread, orders, sold, copies),
+			fmt.Sprintf("已装 %d 瓶，拒绝 %d 次扫描，发货 %d 单，售出 %d 瓶，识别假冒编码 %d 个", bottles, misread, orders, sold, copies))
 		return nil
 	})
 }
@@ -386,6 +413,10 @@ func (f *Floor) claims(ctx context.Context, count int) error {
 		return err
 	}
 	supplier, err := f.at(ctx, solution, "supplier")
+	if err != nil {
+		return err
+	}
+	settlement, err := f.systems(ctx, solution, "claims")
 	if err != nil {
 		return err
 	}
@@ -435,6 +466,9 @@ func (f *Floor) claims(ctx context.Context, count int) error {
 		}
 		if want == "passed" {
 			passed++
+			if err := settlement[0].once(ctx, part); err != nil {
+				return err
+			}
 		} else {
 			refused++
 		}

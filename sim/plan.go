@@ -37,6 +37,7 @@ type Plan struct {
 type PlanNode struct {
 	Name   string `yaml:"name"`
 	City   string `yaml:"city"`
+	Region string `yaml:"region"` // GB/T 2260
 	Backup bool   `yaml:"backup"`
 }
 
@@ -51,6 +52,7 @@ type PlanNational struct {
 type PlanSecond struct {
 	Name     string `yaml:"name"`
 	Industry string `yaml:"industry"`
+	Region   string `yaml:"region"` // GB/T 2260
 	Prefix   string `yaml:"prefix"`
 	// Hosting is the name of an enterprise node that keeps the prefixes of enterprises without one of their own.
 	Hosting     string           `yaml:"hosting"`
@@ -61,6 +63,7 @@ type PlanSecond struct {
 type PlanEnterprise struct {
 	Name   string `yaml:"name"`
 	Title  string `yaml:"title"`
+	Region string `yaml:"region"` // GB/T 2260
 	Prefix string `yaml:"prefix"`
 	Sample string `yaml:"sample"` // the product line it registers at first
 	Part   string `yaml:"part"`   // the part it plays in the cold chain, whose events it then keeps
@@ -218,6 +221,7 @@ type placed struct {
 	prefix string // empty for recursive nodes
 	parent string // the prefix that delegates
 	title  string
+	place  node.Place
 	mirror bool // of the first node with the same prefix
 	sample string
 	part   string // in the cold chain
@@ -233,17 +237,18 @@ func (p *Plan) nodes() []placed {
 	root := id.Root.Prefix()
 	out := []placed{{name: p.Root.Name, role: node.Root, prefix: root, title: "根 Root"}}
 	for i, s := range p.National.Sites {
-		out = append(out, placed{name: s.Name, role: node.National, prefix: p.National.Prefix, parent: root, title: s.City, mirror: i > 0})
+		out = append(out, placed{name: s.Name, role: node.National, prefix: p.National.Prefix, parent: root, title: s.City, place: node.Place{Title: s.City, Region: s.Region}, mirror: i > 0})
 	}
 	for _, s := range p.SecondLevel {
-		out = append(out, placed{name: s.Name, role: node.SecondLevel, prefix: s.Prefix, parent: p.National.Prefix, title: s.Industry})
+		out = append(out, placed{name: s.Name, role: node.SecondLevel, prefix: s.Prefix, parent: p.National.Prefix, title: s.Industry, place: node.Place{Title: s.Industry, Region: s.Region, Industry: s.Industry}})
 	}
 	for _, s := range p.SecondLevel {
 		for _, e := range s.Enterprises {
-			out = append(out, placed{name: e.Name, role: node.Enterprise, prefix: e.Prefix, parent: s.Prefix, title: e.Title, sample: e.Sample, part: e.Part, solutions: e.Solutions})
+			out = append(out, placed{name: e.Name, role: node.Enterprise, prefix: e.Prefix, parent: s.Prefix, title: e.Title, sample: e.Sample, part: e.Part, solutions: e.Solutions,
+				place: node.Place{Title: e.Title, Region: e.Region, Industry: s.Industry}})
 		}
 		if s.Hosting != "" {
-			out = append(out, placed{name: s.Hosting, role: node.Enterprise, prefix: s.Prefix + "." + hostingCode, parent: s.Prefix, title: "托管 Hosting"})
+			out = append(out, placed{name: s.Hosting, role: node.Enterprise, prefix: s.Prefix + "." + hostingCode, parent: s.Prefix, title: "托管 Hosting", place: node.Place{Title: "托管 Hosting", Region: s.Region, Industry: s.Industry}})
 		}
 	}
 	for _, r := range p.Recursive {

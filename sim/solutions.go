@@ -38,6 +38,7 @@ func (c *Country) installSolutions(ctx context.Context, nodes []placed) error {
 		}
 	}
 	installed := 0
+	c.state.Systems = nil
 	for _, p := range nodes {
 		if len(p.solutions) == 0 || c.opts.NoSamples {
 			continue
@@ -47,7 +48,7 @@ func (c *Country) installSolutions(ctx context.Context, nodes []placed) error {
 		if err != nil {
 			return err
 		}
-		member, err := floorAccount(ctx, client, n)
+		member, err := appAccount(ctx, client, n, FloorApp, "车间 Floor", floorKey(n))
 		if err != nil {
 			return problem.Wrap(err, problem.KindOf(err), "the floor of %s got no account", "%s 的车间未能取得账户", p.name)
 		}
@@ -67,11 +68,16 @@ func (c *Country) installSolutions(ctx context.Context, nodes []placed) error {
 				Roles []struct {
 					Group string `json:"group"`
 				} `json:"roles"`
+				Systems []struct {
+					Name  string `json:"name"`
+					Title string `json:"title"`
+					Party string `json:"party"`
+				} `json:"systems"`
 			}
 			if err := json.Unmarshal(answer, &detail); err != nil || status != 200 {
 				return problem.New(problem.BadRequest, "%s does not show %s: status %d", "%s 未显示 %s：状态 %d", p.name, name, status)
 			}
-			add, err := json.Marshal(map[string]any{"add": []string{member}})
+			add, err := json.Marshal(map[string]any{"add": []string{member, p.prefix + "/User_li", p.prefix + "/User_admin"}})
 			if err != nil {
 				return err
 			}
@@ -81,6 +87,15 @@ func (c *Country) installSolutions(ctx context.Context, nodes []placed) error {
 						return err
 					}
 				}
+			}
+			for _, x := range detail.Systems {
+				if x.Party != "" && x.Party != p.solutions[name] || parties[name][p.solutions[name]] != p.prefix {
+					continue
+				}
+				if _, err := appAccount(ctx, client, n, x.Name, x.Title, systemKey(n, x.Name)); err != nil {
+					return problem.Wrap(err, problem.KindOf(err), "the system %s of %s got no account", "%[2]s 的系统 %[1]s 未能取得账户", x.Name, p.name)
+				}
+				c.state.Systems = append(c.state.Systems, SystemState{Solution: name, Name: x.Name, Title: x.Title, Node: p.name})
 			}
 			installed++
 		}
@@ -94,10 +109,10 @@ func (c *Country) installSolutions(ctx context.Context, nodes []placed) error {
 // floorKey is where the key of an enterprise's floor is.
 func floorKey(n *NodeState) string { return filepath.Join(n.Dir, "keys", "app-floor.pem") }
 
-// floorAccount makes the account of a floor, once, and keeps its key beside the node's.
-func floorAccount(ctx context.Context, client *web.Client, n *NodeState) (name string, err error) {
-	name = n.Prefix + "/App_" + FloorApp
-	if _, err := os.Stat(floorKey(n)); err == nil {
+// appAccount makes the account of a program, once, and keeps its key beside the node's.
+func appAccount(ctx context.Context, client *web.Client, n *NodeState, app, title, path string) (name string, err error) {
+	name = n.Prefix + "/App_" + app
+	if _, err := os.Stat(path); err == nil {
 		return name, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
@@ -110,14 +125,14 @@ func floorAccount(ctx context.Context, client *web.Client, n *NodeState) (name s
 	if err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(map[string]any{"name": FloorApp, "title": "车间 Floor", "publicKey": string(key.Public().MarshalPEM())})
+	body, err := json.Marshal(map[string]any{"name": app, "title": title, "publicKey": string(key.Public().MarshalPEM())})
 	if err != nil {
 		return "", err
 	}
 	if err := exchange(ctx, client, http.MethodPost, "/api/apps", body, 200, 201); err != nil {
 		return "", err
 	}
-	return name, node.WriteFile(floorKey(n), private)
+	return name, node.WriteFile(path, private)
 }
 
 // Floor speaks to an enterprise's node as its floor does.

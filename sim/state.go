@@ -17,6 +17,11 @@ type State struct {
 	// Samples are identifiers that resolve, one of each enterprise first.
 	Samples          []string `json:"samples"`
 	EnterprisePrefix string   `json:"enterprise_prefix"`
+	// People can log in at the consoles of their nodes, all with one password, random for each data folder.
+	People          []Person `json:"people,omitempty"`
+	ConsolePassword string   `json:"console_password,omitempty"`
+	// Systems are the business systems of the enterprises' solutions, played by fujie system.
+	Systems []SystemState `json:"systems,omitempty"`
 	// Hints is the file with the root's place and key, for whoever checks chains.
 	Hints string `json:"hints"`
 }

@@ -38,7 +38,9 @@ type checker struct {
 	e     *env
 	dir   string
 	input string
-	own   *sim.Odd // what is odd in the input, when it is our own
+	// program is fujie itself, for what runs beside the country.
+	program string
+	own     *sim.Odd // what is odd in the input, when it is our own
 
 	newcomer *newcomer // the enterprise that joined
 
@@ -57,7 +59,7 @@ func check(e *env, plan *sim.Plan, program, input string, processes bool) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c := &checker{e: e, dir: dir, input: input, start: time.Now()}
+	c := &checker{e: e, dir: dir, input: input, program: program, start: time.Now()}
 	log, closeLog, err := logFile(filepath.Join(dir, "country.log"))
 	if err != nil {
 		return err
@@ -105,7 +107,7 @@ func check(e *env, plan *sim.Plan, program, input string, processes bool) error 
 	c.step("a new enterprise applies, is approved, and resolves", "新企业申请、获批并可解析", func() (string, error) { return c.admit(ctx) })
 	c.step("a partner sees a granted value, a stranger does not; both are in the ledger", "合作方可见授权的值，陌生人不可见；二者均有账本证明", func() (string, error) { return c.share(ctx) })
 	c.step("one contaminated package: its source, its siblings, everybody who was near, across eight enterprises", "一件受污染的包装：跨八家企业查明来源、同批次与全部接触者", func() (string, error) { return c.coldChain(ctx, plan) })
-	c.step("four plants scan: false claims go back, marked orders stop, parameters are learnt, bottles are packed; the figures add up", "四个现场扫码：虚假索赔退回、异常订单拦截、参数优化、瓶箱关联；指标与作业量相符", func() (string, error) { return c.solutions(ctx) })
+	c.step("five floors scan: false claims go back, marked orders stop, parameters are learnt, bottles are packed, a contaminated package is traced; the figures add up", "五个现场扫码：虚假索赔退回、异常订单拦截、参数优化、瓶箱关联、问题产品追溯；指标与作业量相符", func() (string, error) { return c.solutions(ctx) })
 	c.step("the national primary killed under load: another site takes over", "负载下杀掉国家顶级主站点，由其他站点接管", func() (string, error) { return c.failover(ctx) })
 	return c.verdict()
 }

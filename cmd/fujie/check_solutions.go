@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"time"
 
 	"github.com/fujie-id/fujie/indicator"
@@ -12,8 +13,8 @@ import (
 // solutions plays the floors of the installed cases, each of which holds what it is answered against what it did, and then holds the figures against the work that was done.
 func (c *checker) solutions(ctx context.Context) (string, error) {
 	last := map[string]string{}
-	f := &sim.Floor{Access: c.country.Access(), Rand: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))}
-	work := map[string]int{"warranty-claims": 8, "process-parameters": 8, "order-interception": 10, "bottle-to-store": 10}
+	f := &sim.Floor{Access: c.country.Access(), Dir: filepath.Join(c.dir, "country"), Program: c.program, Rand: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))}
+	work := map[string]int{"warranty-claims": 8, "process-parameters": 8, "order-interception": 10, "bottle-to-store": 10, "cold-chain": 4}
 	start := time.Now()
 	for _, name := range sim.Floors() {
 		f.Say = func(en, zh string) { last[name] = c.say(en, zh) }
@@ -35,6 +36,8 @@ func (c *checker) solutions(ctx context.Context) (string, error) {
 		{"order-interception", "warehouse", "orders", "value", float64(work["order-interception"])},
 		{"order-interception", "warehouse", "steps-after-mark", "value", 0},
 		{"bottle-to-store", "winery", "line-speed", "value", 6 * float64(work["bottle-to-store"])},
+		{"cold-chain", "carrier", "warm", "readings", 11 * float64(work["cold-chain"])},
+		{"cold-chain", "supermarket", "time-to-trace", "outbreaks", 1},
 	} {
 		got, err := c.figure(ctx, x.solution, x.party, x.name, x.column, x.want)
 		if err != nil {
@@ -44,7 +47,7 @@ func (c *checker) solutions(ctx context.Context) (string, error) {
 			return "", wrong("%s/%s adds up to %v, want %v", "%s/%s 合计为 %v，应为 %v", x.solution, x.name, got, x.want)
 		}
 	}
-	return c.say("in %s: %s; %s", "用时 %s：%s；%s", took.Round(10*time.Millisecond), last["warranty-claims"], last["order-interception"]), nil
+	return c.say("in %s: %s; %s; %s", "用时 %s：%s；%s；%s", took.Round(10*time.Millisecond), last["warranty-claims"], last["order-interception"], last["cold-chain"]), nil
 }
 
 // figure is the sum of a column of an indicator, when the tables behind it have caught up, or have what is wanted.

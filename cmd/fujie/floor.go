@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"time"
 
@@ -35,7 +36,11 @@ func (c *floorCmd) Run(e *env) error {
 		seed = uint64(time.Now().UnixNano())
 	}
 	last, told := "", time.Time{}
-	f := &sim.Floor{Access: access, Rand: rand.New(rand.NewPCG(seed, 1)), Every: c.Every, Say: func(en, zh string) {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	f := &sim.Floor{Access: access, Dir: dir, Program: program, Rand: rand.New(rand.NewPCG(seed, 1)), Every: c.Every, Say: func(en, zh string) {
 		last = e.say(strings.ReplaceAll(en, "%", "%%"), strings.ReplaceAll(zh, "%", "%%"))
 		if now := time.Now(); c.Count == 0 && now.Sub(told) > 10*time.Second {
 			told = now
@@ -50,4 +55,28 @@ func (c *floorCmd) Run(e *env) error {
 		return nil
 	}
 	return err
+}
+
+type systemCmd struct {
+	Solution string `arg:"" help:"${arg_floor}"`
+	Name     string `arg:"" help:"${arg_system}"`
+	Data     string `help:"${flag_data}" placeholder:"DIR"`
+}
+
+// Run plays a party's business system until it is interrupted.
+func (c *systemCmd) Run(e *env) error {
+	dir := c.Data
+	if dir == "" {
+		dir = defaultData()
+	}
+	state, err := sim.ReadState(dir)
+	if err != nil {
+		return err
+	}
+	access := sim.NewAccess(state)
+	defer access.Close()
+	s := &sim.System{Access: access, Solution: c.Solution, Name: c.Name, Dir: dir}
+	return s.Run(e.ctx, func(url string) {
+		e.print("The system %s keeps its ledger; ask it at %s/stock and %[2]s/entries", "系统 %s 正在记账；查询地址 %s/stock、%[2]s/entries", c.Name, url)
+	})
 }

@@ -114,6 +114,9 @@ func TestOperatorJourney(t *testing.T) { follow(t, "operator", 30) }
 // TestTraceJourney follows docs/journeys/trace.md.
 func TestTraceJourney(t *testing.T) { follow(t, "trace", 14) }
 
+// TestSolutionJourney follows docs/journeys/solution.md.
+func TestSolutionJourney(t *testing.T) { follow(t, "solution", 14) }
+
 // follow goes through a page of docs/journeys as a reader does: every block of commands in its order, what
 // belongs into terminals of its own there, and every line that is said to be seen must be seen. Only the ports differ.
 func follow(t *testing.T, name string, least int) {
@@ -195,7 +198,7 @@ func follow(t *testing.T, name string, least int) {
 			})
 		case b.kind == "sh":
 			// What a block sets, the next ones have: to a reader they are one shell.
-			c := command("[ ! -f .shell ] || . ./.shell\n" + moved.Replace(b.text) + "\n{ declare -p | grep -E '^declare -(-|x) (FUJIE_DATA|PARENT|PARENT_KEY|NUMBER|NODE|NODE_KEY|MAKER|PARTNER|WITNESS|NOTICE)=' || true; declare -f; } > .shell")
+			c := command("[ ! -f .shell ] || . ./.shell\n" + moved.Replace(b.text) + "\n{ declare -p | grep -E '^declare -(-|x) (FUJIE_DATA|PARENT|PARENT_KEY|NUMBER|NODE|NODE_KEY|MAKER|PARTNER|WITNESS|NOTICE|BOX)=' || true; declare -f; } > .shell")
 			out.Reset()
 			c.Stdout, c.Stderr = &out, &out
 			if err := c.Run(); err != nil {

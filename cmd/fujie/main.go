@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/problem"
 )
 
@@ -42,6 +43,7 @@ type commands struct {
 	Indicator indicatorCmd `cmd:"" help:"${indicator}"`
 	Id        idCmd        `cmd:"" help:"${id}"`
 	Floor     floorCmd     `cmd:"" help:"${floor}"`
+	System    systemCmd    `cmd:"" hidden:"" help:"${system}"`
 	Codes     codesCmd     `cmd:"" help:"${codes}"`
 	Export    exportCmd    `cmd:"" help:"${export}"`
 	Import    importCmd    `cmd:"" help:"${import}"`
@@ -66,6 +68,7 @@ type env struct {
 }
 
 func main() {
+	node.Version = version
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

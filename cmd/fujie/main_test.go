@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,12 +20,13 @@ import (
 
 	"github.com/fujie-id/fujie/node"
 	"github.com/fujie-id/fujie/sim"
+	"github.com/fujie-id/fujie/solutions"
 )
 
 // TestMain lets the stories start the true program by its name.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "node" || os.Args[1] == "floor") {
-		// A country under test starts its nodes' and floors' processes from this binary.
+	if len(os.Args) > 1 && (os.Args[1] == "node" || os.Args[1] == "floor" || os.Args[1] == "system" || os.Args[1] == "up") {
+		// A country under test, its nodes, its floors and its business systems are processes of this binary.
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 		stop()
@@ -79,7 +81,7 @@ func TestStories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
+	stories := testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FUJIE_DATA", dir)
@@ -98,9 +100,27 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		// testscript itself knows success and failure only.
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
-	})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keep": keepSaid},
+	}
+	testscript.Run(t, stories)
+	// The stories of the solutions, one of each that comes with the program.
+	stories.Dir = t.TempDir()
+	for _, name := range solutions.Builtin() {
+		s, err := solutions.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(s.Story, "fujie scan") {
+			t.Errorf("the solution %s has no story", name)
+		}
+		if err := os.WriteFile(filepath.Join(stories.Dir, name+".txt"), []byte(s.Story), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testscript.Run(t, stories)
 	t.Run("readme", func(t *testing.T) { readme(t, dir, state) })
+	t.Run("systems", func(t *testing.T) { ledgers(t, dir) })
+	t.Run("strangers", func(t *testing.T) { strangers(t, dir) })
 }
 
 // exits CODE fujie ARGS… runs the program and wants this exit code.
@@ -119,6 +139,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
+}
+
+// keepSaid: keep NAME PATTERN sets a variable to what the first group of the pattern matched in what was said last.
+func keepSaid(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME PATTERN")
+	}
+	re, err := regexp.Compile(args[1])
+	ts.Check(err)
+	said := ts.ReadFile("stdout")
+	m := re.FindStringSubmatch(said)
+	if len(m) < 2 {
+		ts.Fatalf("%s is not in\n%s", args[1], said)
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // readme runs every command of README.md's sh blocks, and holds README.zh-CN.md to the same commands.

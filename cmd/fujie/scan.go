@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/fujie-id/fujie/flow"
 )
@@ -12,7 +13,7 @@ type scanCmd struct {
 	Code   string            `arg:"" optional:"" help:"${arg_code}"`
 	Flow   string            `help:"${flag_flow}" placeholder:"SOLUTION/FLOW"`
 	Of     string            `name:"run" help:"${flag_run}" placeholder:"RUN"`
-	Form   map[string]string `help:"${flag_form}" placeholder:"FIELD=VALUE"`
+	Form   map[string]string `help:"${flag_scan_form}" placeholder:"FIELD=VALUE"`
 	Finish bool              `help:"${flag_finish}"`
 	Device string            `help:"${flag_device}" placeholder:"ID"`
 	Where  string            `help:"${flag_where}" placeholder:"ID"`
@@ -45,7 +46,15 @@ func (c *scanCmd) Run(e *env) error {
 }
 
 func (c *scanCmd) show(e *env, r *flow.Result) {
-	fmt.Fprintf(e.out, "%s: %s\n", r.Verdict, printable(r.Say))
+	// A warning and the end stand on lines of their own.
+	for i, line := range strings.Split(r.Say, "\n") {
+		if i == 0 {
+			fmt.Fprintf(e.out, "%s: ", r.Verdict)
+		} else {
+			fmt.Fprint(e.out, "  ")
+		}
+		fmt.Fprintln(e.out, printable(line))
+	}
 	for _, f := range r.Choices {
 		fmt.Fprintf(e.out, "  --flow %s  %s\n", f.Flow, printable(f.Title))
 	}

@@ -141,8 +141,8 @@ func (c *solutionNewCmd) Run(e *env) error {
 	defer root.Close()
 	for _, name := range slices.Sorted(maps.Keys(s.Files)) {
 		text := s.Files[name]
-		if c.Name != "" && name == "solution.yaml" {
-			text = strings.Replace(text, "\nsolution: "+s.Solution+"\n", "\nsolution: "+c.Name+"\n", 1)
+		if c.Name != "" {
+			text = renamed(name, text, s.Solution, c.Name)
 		}
 		if i := strings.LastIndexByte(name, '/'); i > 0 {
 			if err := root.MkdirAll(name[:i], 0o755); err != nil {
@@ -155,6 +155,19 @@ func (c *solutionNewCmd) Run(e *env) error {
 	}
 	e.print("%s holds a copy of %s: change it, then fujie solution check %[1]s", "%s 已有 %s 的副本：修改后运行 fujie solution check %[1]s", c.Dir, c.From)
 	return nil
+}
+
+// renamed is a file of a case under another name: where the sheet says it, where figures count its runs, where the story scans for it.
+func renamed(file, text, from, to string) string {
+	switch {
+	case file == "solution.yaml":
+		return strings.Replace(text, "\nsolution: "+from+"\n", "\nsolution: "+to+"\n", 1)
+	case strings.HasPrefix(file, "indicators/"):
+		return strings.ReplaceAll(text, "'"+from+"'", "'"+to+"'")
+	case file == "story.txt":
+		return strings.ReplaceAll(text, from+"/", to+"/")
+	}
+	return text
 }
 
 // openRoot makes a folder and keeps all writing within it.

@@ -165,6 +165,14 @@ func (c *upCmd) show(e *env, dir string, s *sim.State) {
 	fmt.Fprintln(e.out)
 	e.print("Try, from another terminal:", "可在另一个终端试试：")
 	fmt.Fprintf(e.out, "  fujie resolve %s --trace\n  curl %s/api/handles/%s\n", s.Samples[0], rec.HTTP, s.Samples[0])
+	if n := s.First(node.Enterprise); n != nil && s.ConsolePassword != "" {
+		fmt.Fprintln(e.out)
+		e.print("The console of each node is at its HTTPS address, at /console/ (the browser warns once of a certificate that the node made itself).",
+			"各节点的控制台在其 HTTPS 地址的 /console/（证书由节点自签，浏览器会提示一次）。")
+		fmt.Fprintf(e.out, "  %s/console/\n", n.HTTPS)
+		e.print("  user admin or li at an enterprise, admin or wang at a second-level node, admin or zhao at the national node; password %s",
+			"  企业节点用户 admin、li，二级节点 admin、wang，国家节点 admin、zhao；口令 %s", s.ConsolePassword)
+	}
 	e.print("Ctrl-C stops it.", "按 Ctrl-C 停止。")
 }
 
