@@ -59,6 +59,7 @@ type ScanRule struct {
 	New     bool       `yaml:"new" json:"new,omitempty" doc:"A code that nothing is registered under is expected"`
 	Pattern string     `yaml:"pattern" json:"pattern,omitempty" doc:"Regular expression of the whole suffix, looked at before anything is asked"`
 	Codes   []CodeRule `yaml:"codes" json:"codes,omitempty" doc:"Private codes"`
+	Purpose string     `yaml:"purpose" json:"purpose,omitempty" doc:"Its owner, when that is another enterprise, is asked in this enterprise's name and for this purpose: what it shows partners and not everybody is seen too"`
 	Alone   bool       `yaml:"alone" json:"alone,omitempty" doc:"It is in one open run of the flow at a time: another run turns it away and says which has it"`
 }
 
@@ -73,6 +74,7 @@ type Ask struct {
 	As      string   `yaml:"as" json:"as"`
 	ID      string   `yaml:"id" json:"id,omitempty"`
 	Of      []string `yaml:"of" json:"of,omitempty"`
+	Purpose string   `yaml:"purpose" json:"purpose,omitempty" doc:"The owner of id, when that is another enterprise, is asked in this enterprise's name and for this purpose: what it shows partners and not everybody is seen too"`
 	Missing string   `yaml:"missing" json:"missing,omitempty" enum:"null,stop" doc:"stop: without it the step is refused"`
 	Events  string   `yaml:"events" json:"events,omitempty"`
 	Step    string   `yaml:"step" json:"step,omitempty" doc:"Business step of the events"`

@@ -27,7 +27,19 @@ type Found struct {
 	Template string // its identifier, with or without the version; empty without one
 	Trust    string // secure, unsigned, unchecked, bogus
 	Values   map[string]string
+	// Shown is what became of asking its owner in this enterprise's name; empty when nobody was asked so.
+	Shown Shown
 }
+
+// Shown is what an owner answered whom it knows.
+type Shown string
+
+// The answers. Behind all but the first, what anybody may see is all that is known.
+const (
+	ShownAnswered Shown = "answered"    // with what it shows this enterprise, which may be no more than it shows everybody
+	ShownRefused  Shown = "refused"     // it does not take this enterprise for who it is, or shows it nothing
+	ShownSilent   Shown = "unreachable" // its node did not answer in time
+)
 
 // Config is what an engine needs of the node.
 type Config struct {
@@ -36,7 +48,8 @@ type Config struct {
 	// Programs are the flows that are installed now.
 	Programs func() []*Program
 	// Resolve looks an identifier up as who may see it. An absent one is no error; problem.BadID is a code that is no identifier; any other error: it cannot be asked now.
-	Resolve func(ctx context.Context, who api.Caller, code string) (Found, error)
+	// With a purpose the owner of another enterprise's thing is asked in this enterprise's name, for what it shows partners only; that it does not answer so is no error.
+	Resolve func(ctx context.Context, who api.Caller, code, purpose string) (Found, error)
 	// Events are the newest events of this enterprise that name a thing, the newest first; step may be empty.
 	Events func(ctx context.Context, thing, step string, last int) ([]*epcis.Event, error)
 	// Write does record writes in their order and answers each. It may be given one that it did before: that is done too. problem.Conflict: the condition of

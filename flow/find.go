@@ -96,7 +96,7 @@ func (p *passage) find() (unlock func(), res *Result, err error) {
 
 // choose narrows flows to those that take what was scanned; what is left is one, or a question.
 func (p *passage) choose(all []*Program, code thingFound) ([]*Program, *Result, error) {
-	f, err := p.resolve(code.id, p.in.Code)
+	f, err := p.resolve(code.id, "")
 	if err != nil {
 		return nil, nil, err
 	}

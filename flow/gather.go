@@ -26,6 +26,9 @@ func (p *passage) binding(f Found, code string) map[string]any {
 		m[k] = v
 	}
 	m["found"], m["id"], m["code"], m["here"], m["owner"], m["template"], m["trust"] = f.Found, f.ID, code, f.Here, f.Owner, f.Template, f.Trust
+	if f.Shown != "" {
+		m["shown"] = string(f.Shown)
+	}
 	return m
 }
 
@@ -153,14 +156,17 @@ func (p *passage) code(s *step) (thingFound, error) {
 	return thingFound{id: text, key: epcis.Key(text)}, nil
 }
 
-func (p *passage) resolve(name, code string) (Found, error) {
+func (p *passage) resolve(name, purpose string) (Found, error) {
 	if name == "" {
 		return Found{}, nil
 	}
 	if err := p.e.settle(p.ctx, epcis.Key(name)); err != nil {
 		return Found{}, err
 	}
-	f, err := p.e.cfg.Resolve(p.ctx, p.who, name)
+	f, err := p.e.cfg.Resolve(p.ctx, p.who, name, purpose)
+	if err == nil {
+		p.asked(f, purpose)
+	}
 	switch {
 	case err == nil:
 		if f.ID == "" {
@@ -173,6 +179,18 @@ func (p *passage) resolve(name, code string) (Found, error) {
 		return Found{ID: name, Trust: "bogus"}, nil
 	}
 	return Found{}, err
+}
+
+// asked puts into the explanation what an owner answered to this enterprise's own question.
+func (p *passage) asked(f Found, purpose string) {
+	switch what := f.Owner + ": " + purpose; f.Shown {
+	case ShownAnswered:
+		p.explain = append(p.explain, Reason{what, "it answered this enterprise by name", "已按本企业身份应答"})
+	case ShownRefused:
+		p.explain = append(p.explain, Reason{what, "it shows this enterprise no more than everybody; ask it for access", "未向本企业展示更多内容，可向其申请授权"})
+	case ShownSilent:
+		p.explain = append(p.explain, Reason{what, "it did not answer; what everybody sees was taken", "未应答，已采用公开内容"})
+	}
 }
 
 // gather looks up what the step must know. It gives a stop, or a form that is to be filled in.
@@ -195,7 +213,7 @@ func (p *passage) gather(s *step) (*stop, []FieldView, error) {
 		if s.Scan.Owner == "own" && !p.own(v.String()) {
 			return p.refuse("%s belongs to another enterprise", "%s 属于其他企业", clip(code)), nil, nil
 		}
-		f, err := p.resolve(v.String(), code)
+		f, err := p.resolve(v.String(), s.Scan.Purpose)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -265,7 +283,7 @@ func (p *passage) asks(s *step) error {
 		}
 		switch {
 		case a.ID != "":
-			f, err := p.resolve(of, of)
+			f, err := p.resolve(of, a.Purpose)
 			if problem.Is(err, problem.BadID) {
 				f, err = Found{}, nil
 			}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/fujie-id/fujie/trace/epcis"
 )
@@ -29,6 +30,10 @@ func (c *compiler) step(at string, s *step) {
 		if !slices.Contains([]string{"", "any", "own"}, d.Scan.Owner) {
 			c.fault(at+".scan.owner", "owner is %q: write any or own", "owner 为 %q：应为 any 或 own", d.Scan.Owner)
 		}
+		c.purpose(at+".scan.purpose", d.Scan.Purpose)
+		if d.Scan.Purpose != "" && d.Scan.Owner == "own" {
+			c.fault(at+".scan.purpose", "of its own things this enterprise sees everything: take purpose out, or write owner: any", "本企业自有标识全部可见：请去掉 purpose，或写 owner: any")
+		}
 		s.pattern = c.pattern(at+".scan.pattern", d.Scan.Pattern)
 		for i, r := range d.Scan.Codes {
 			p := fmt.Sprintf("%s.scan.codes[%d]", at, i)
@@ -49,6 +54,10 @@ func (c *compiler) step(at string, s *step) {
 		}
 		for k, t := range a.Of {
 			c.known(fmt.Sprintf("%s.of[%d]", p, k), "template", "模板", t, c.sol.Templates)
+		}
+		c.purpose(p+".purpose", a.Purpose)
+		if a.Purpose != "" && a.ID == "" {
+			c.fault(p+".purpose", "purpose goes with id: events and runs are this enterprise's own", "purpose 只用于 id：events 与 runs 是本企业自己的数据")
 		}
 		if a.Missing != "" && a.Missing != "null" && a.Missing != "stop" {
 			c.fault(p+".missing", "missing is %q: write null or stop", "missing 为 %q：应为 null 或 stop", a.Missing)
@@ -317,4 +326,14 @@ var words = regexp.MustCompile(`\.?[A-Za-z_][A-Za-z0-9_]*`)
 // mentions reports whether an expression, or a text that holds some, speaks of one of the names.
 func mentions(src string, names map[string]bool) bool {
 	return slices.ContainsFunc(words.FindAllString(src, -1), func(w string) bool { return names[w] })
+}
+
+// maxPurpose is how long a purpose may be: as long as one in a rule of trust/policy.
+const maxPurpose = 100
+
+// purpose checks what another enterprise is told that the data is for.
+func (c *compiler) purpose(at, text string) {
+	if len(text) > maxPurpose || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+		c.fault(at, "%q is no purpose: a word or two, up to %d bytes, as warranty", "%q 不能作为用途：请写一两个词，至多 %d 字节，如 warranty", clip(text), maxPurpose)
+	}
 }

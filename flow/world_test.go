@@ -48,8 +48,9 @@ type world struct {
 	byID     map[string]int   // how often an event was given
 	done     map[string]int   // writes that took effect, by key
 	codes    int
-	roles    map[string][]string // of somebody; nil: all
-	away     map[string]error    // what Resolve says of an identifier
+	roles    map[string][]string                                   // of somebody; nil: all
+	away     map[string]error                                      // what Resolve says of an identifier
+	shows    func(code, purpose string) (map[string]string, Shown) // what other enterprises answer to this one's own questions; nil: nothing more
 	fail     func() (before, after error)
 	rand     io.Reader
 }
@@ -132,7 +133,7 @@ func (w *world) get(id, name string) string {
 	return p.values[name]
 }
 
-func (w *world) resolve(_ context.Context, _ api.Caller, code string) (Found, error) {
+func (w *world) resolve(_ context.Context, _ api.Caller, code, purpose string) (Found, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := epcis.Key(code)
@@ -144,7 +145,16 @@ func (w *world) resolve(_ context.Context, _ api.Caller, code string) (Found, er
 		return Found{}, problem.New(problem.NotFound, "no record", "没有记录")
 	}
 	owner := prefixOf(code)
-	return Found{ID: code, Found: true, Here: owner == home, Owner: owner, Template: owner + "/META_" + strings.ToUpper(p.template), Trust: p.trust, Values: maps.Clone(p.values)}, nil
+	f := Found{ID: code, Found: true, Here: owner == home, Owner: owner, Template: owner + "/META_" + strings.ToUpper(p.template), Trust: p.trust, Values: maps.Clone(p.values)}
+	if purpose != "" && !f.Here {
+		f.Shown = ShownAnswered
+		if w.shows != nil {
+			var more map[string]string
+			more, f.Shown = w.shows(code, purpose)
+			maps.Copy(f.Values, more)
+		}
+	}
+	return f, nil
 }
 
 func (w *world) events(_ context.Context, thing, step string, last int) (out []*epcis.Event, err error) {

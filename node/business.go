@@ -15,6 +15,7 @@ import (
 	"github.com/fujie-id/fujie/indicator"
 	"github.com/fujie-id/fujie/label"
 	"github.com/fujie-id/fujie/mint"
+	"github.com/fujie-id/fujie/partner"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/solutions"
@@ -38,6 +39,7 @@ type business struct {
 	projection *indicator.Projection
 	labels     *label.Desk
 	codes      codeStock
+	partners   *partner.Desk // nil without a root to ask
 }
 
 // openBusiness opens it, on a node that keeps events.
@@ -48,6 +50,16 @@ func (n *Node) openBusiness(ctx context.Context) error {
 	b := &business{}
 	b.codes.take = n.in.mint.Take
 	var err error
+	if n.recursor != nil {
+		b.partners, err = partner.New(partner.Config{Resolver: n.recursor, User: PrefixKeyRef(n.cfg.Prefix), Key: n.prefixKey, Dial: n.dialStranger, Now: n.now,
+			Find: func(ctx context.Context, r record.Resolver, v id.ID) ([]record.Endpoint, error) {
+				return n.client.Find(ctx, r, v, false)
+			}})
+		if err != nil {
+			return err
+		}
+		n.closes = append(n.closes, func() error { b.partners.Close(); return nil })
+	}
 	dsn := n.cfg.Business.Tables
 	if dsn == "" {
 		dsn = filepath.Join(n.cfg.Data, "indicators.sqlite")
@@ -91,7 +103,7 @@ func (n *Node) openBusiness(ctx context.Context) error {
 		return err
 	}
 	b.desk, err = solutions.New(ctx, solutions.Config{Prefix: n.cfg.Prefix, Registry: papers{n.registry, n}, Templates: n.templates.Load(), Mint: n.in.mint, Accounts: n.in.accounts,
-		Labels: b.labels, CheckSQL: b.projection.Check, Open: func(ctx context.Context, name string) (int, error) { return b.engine.Count(ctx, name) },
+		Rules: n.rules(), Labels: b.labels, CheckSQL: b.projection.Check, Open: func(ctx context.Context, name string) (int, error) { return b.engine.Count(ctx, name) },
 		Dir: filepath.Join(n.cfg.Data, "solutions"), Now: n.now, Log: n.log})
 	if err != nil {
 		return err
@@ -107,6 +119,14 @@ func (n *Node) openBusiness(ctx context.Context) error {
 	return nil
 }
 
+// rules is where solutions write what a party shows another; nil where the configuration says plain.
+func (n *Node) rules() solutions.Rules {
+	if n.policy == nil {
+		return nil
+	}
+	return n.policy
+}
+
 // newChanges are the changes of records behind a number; none when there are none, without waiting.
 func (n *Node) newChanges(ctx context.Context, after uint64, limit int) ([]record.Entry, error) {
 	last, err := n.registry.Last(ctx)
@@ -117,8 +137,8 @@ func (n *Node) newChanges(ctx context.Context, after uint64, limit int) ([]recor
 }
 
 // foundFor looks a thing up for a flow. Of this enterprise's own records a flow sees everything, since the enterprise installed it; of another's what anybody
-// may see, with the signatures checked.
-func (n *Node) foundFor(ctx context.Context, _ api.Caller, code string) (flow.Found, error) {
+// may see, with the signatures checked, and with a purpose what the owner shows this enterprise too.
+func (n *Node) foundFor(ctx context.Context, _ api.Caller, code, purpose string) (flow.Found, error) {
 	v, err := id.Parse(code)
 	if err != nil {
 		return flow.Found{}, err
@@ -132,7 +152,16 @@ func (n *Node) foundFor(ctx context.Context, _ api.Caller, code string) (flow.Fo
 		if n.recursor == nil {
 			return f, problem.New(problem.Unsupported, "%s is another enterprise's, and this node has no hints to look it up by", "%s 属于其他企业，本节点没有根提示，无法查询", v)
 		}
-		a, err = n.recursor.Resolve(ctx, record.Query{ID: v, PublicOnly: true})
+		if q := (record.Query{ID: v, PublicOnly: true}); purpose == "" {
+			a, err = n.recursor.Resolve(ctx, q)
+		} else {
+			q.Purpose = purpose
+			var named error
+			a, named, err = n.business.partners.Resolve(ctx, q)
+			if f.Shown = shown(named); named != nil {
+				n.log.Info("a partner did not answer a flow by name", "id", v.String(), "purpose", purpose, "err", named)
+			}
+		}
 		f.Trust = a.Trust.String()
 	}
 	if err != nil {
@@ -150,6 +179,18 @@ func (n *Node) foundFor(ctx context.Context, _ api.Caller, code string) (flow.Fo
 		}
 	}
 	return f, nil
+}
+
+// shown is what became of a question in this enterprise's own name.
+func shown(err error) flow.Shown {
+	if err == nil {
+		return flow.ShownAnswered
+	}
+	switch problem.KindOf(err) {
+	case problem.AuthFailed, problem.NeedAuth, problem.Forbidden:
+		return flow.ShownRefused
+	}
+	return flow.ShownSilent
 }
 
 // newest are the newest events that name a thing.

@@ -34,6 +34,18 @@ type Detail struct {
 	// Systems are the business systems that flows send messages to.
 	Systems []SystemView      `json:"systems,omitempty" doc:"Business systems that take messages (业务系统)"`
 	Brings  map[string]Brings `json:"brings" doc:"By party"`
+	Shows   []ShowView        `json:"shows,omitempty" doc:"What parties show one another of their records beside what everybody sees (权限)"`
+}
+
+// ShowView is what one party shows others.
+type ShowView struct {
+	Name     string   `json:"name"`
+	Party    string   `json:"party" doc:"Whose records"`
+	Template string   `json:"template"`
+	Items    []Titled `json:"items" doc:"Properties"`
+	To       []string `json:"to" doc:"Parties that see them"`
+	Purposes []string `json:"purposes,omitempty" doc:"What they must say that it is for; anything if absent"`
+	Rule     string   `json:"rule,omitempty" doc:"The rule that it is here, while it holds"`
 }
 
 // RoleView is a role and the group that has who are it.
@@ -225,6 +237,23 @@ func (d *Desk) detail(s *Solution, lang problem.Lang) Detail {
 	x := Detail{View: d.view(s, lang), Readme: s.Readme.In(lang), Roles: []RoleView{}, Brings: map[string]Brings{}}
 	for _, k := range slices.Sorted(maps.Keys(s.Systems)) {
 		x.Systems = append(x.Systems, SystemView{k, s.Systems[k].Name.In(lang), s.Systems[k].Party})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Permissions)) {
+		p := s.Permissions[name]
+		v := ShowView{Name: name, Party: p.Party, Template: p.Template, To: p.To, Purposes: p.Purposes}
+		for _, item := range p.Items {
+			title := item
+			for _, y := range s.Templates[p.Template].Items {
+				if t := Text(y.Names).In(lang); y.Name == item && t != "" {
+					title = t
+				}
+			}
+			v.Items = append(v.Items, Titled{item, title})
+		}
+		if x.Installed != nil && slices.Contains(x.Installed.Made.Rules, name) {
+			v.Rule = d.cfg.Prefix + "/Policy_" + ruleOf(s.Solution, name)
+		}
+		x.Shows = append(x.Shows, v)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
 		r := s.Roles[name]

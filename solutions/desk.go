@@ -22,8 +22,10 @@ import (
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/mint"
 	"github.com/fujie-id/fujie/problem"
+	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/record/document"
 	"github.com/fujie-id/fujie/template"
+	"github.com/fujie-id/fujie/trust/policy"
 )
 
 // Installed is one paper: a case that this enterprise runs.
@@ -44,12 +46,19 @@ type Made struct {
 	Codes     []string `json:"codes,omitempty"`
 	Groups    []string `json:"groups,omitempty"`
 	Labels    []string `json:"labels,omitempty"`
+	Rules     []string `json:"rules,omitempty" doc:"What is shown to other parties: Policy_SOLUTION.NAME"`
 }
 
 // Labels are kept by the label room; nil: the node draws none.
 type Labels interface {
 	PutLabel(ctx context.Context, by api.Caller, name string, design []byte) error
 	RemoveLabel(ctx context.Context, by api.Caller, name string) error
+}
+
+// Rules keep what an enterprise shows others: trust/policy.
+type Rules interface {
+	SetPaper(ctx context.Context, by record.Identity, prefix, name string, r policy.Rule) (policy.Stated, error)
+	RemovePaper(ctx context.Context, by record.Identity, v id.ID) error
 }
 
 // Config is what the desk needs of the node.
@@ -60,6 +69,7 @@ type Config struct {
 	Mint      *mint.Mint
 	Accounts  *account.Accounts
 	Labels    Labels
+	Rules     Rules // nil: a node without rules, which shows everybody everything
 	// CheckSQL says whether the projection can run an indicator; nil: there is none.
 	CheckSQL func(ctx context.Context, sql string) error
 	// Open is how many runs of a solution's flows are not at their end.
@@ -337,6 +347,9 @@ func (d *Desk) Install(ctx context.Context, by api.Caller, s *Solution, o Order,
 		}
 		paper.Made.Labels = add(paper.Made.Labels, name)
 	}
+	if err := d.permissions(ctx, by, s, &paper, step, save); err != nil {
+		return paper, err
+	}
 	paper.State = "installed"
 	if err := save(); err != nil {
 		return paper, err
@@ -344,6 +357,66 @@ func (d *Desk) Install(ctx context.Context, by api.Caller, s *Solution, o Order,
 	d.refresh()
 	step("")
 	return paper, nil
+}
+
+// permissions writes what this enterprise shows the others of the case whose prefixes are known, and takes away what an earlier version of it, or an earlier list of others, let be shown.
+func (d *Desk) permissions(ctx context.Context, by api.Caller, s *Solution, paper *Installed, step func(string), save func() error) error {
+	if d.cfg.Rules == nil {
+		return nil
+	}
+	keep := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(s.Permissions)) {
+		x := s.Permissions[name]
+		var to []string
+		for _, p := range x.To {
+			if prefix := paper.Parties[p]; prefix != "" && !handle.Equal(prefix, d.cfg.Prefix) {
+				to = add(to, prefix)
+			}
+		}
+		if x.Party != paper.Party || len(to) == 0 {
+			continue
+		}
+		step("permissions/" + name)
+		keep[name] = true
+		if !slices.Contains(paper.Made.Rules, name) {
+			// Written down before it holds, so that taking the case away finds it after a crash too.
+			paper.Made.Rules = add(paper.Made.Rules, name)
+			if err := save(); err != nil {
+				return err
+			}
+		}
+		_, err := d.cfg.Rules.SetPaper(ctx, by.Identity, d.cfg.Prefix, ruleOf(s.Solution, name), policy.Rule{
+			Template: d.cfg.Prefix + "/META_" + strings.ToUpper(x.Template), Items: x.Items, Note: s.Solution + " " + s.Version + ": " + name,
+			Grants: []policy.Grant{{To: to, Actions: []policy.Action{policy.Read}, Purposes: x.Purposes}}})
+		if err != nil {
+			return problem.Wrap(err, problem.KindOf(err), "the permission %s cannot be written", "无法写入权限 %s", name)
+		}
+	}
+	for _, name := range slices.Clone(paper.Made.Rules) {
+		if keep[name] {
+			continue
+		}
+		if err := d.forbid(ctx, by, s.Solution, name); err != nil {
+			return err
+		}
+		paper.Made.Rules = slices.DeleteFunc(slices.Clone(paper.Made.Rules), func(x string) bool { return x == name })
+	}
+	return nil
+}
+
+// ruleOf is the name of the rule that a permission of a case is.
+func ruleOf(solution, permission string) string { return solution + "." + permission }
+
+// forbid takes a permission away.
+func (d *Desk) forbid(ctx context.Context, by api.Caller, solution, name string) error {
+	v, err := id.ParseHandle(d.cfg.Prefix + "/Policy_" + ruleOf(solution, name))
+	if err == nil {
+		err = d.cfg.Rules.RemovePaper(ctx, by.Identity, v)
+	}
+	if err != nil && problem.KindOf(err) != problem.NotFound {
+		return problem.Wrap(err, problem.KindOf(err), "the permission %s cannot be taken away", "无法撤销权限 %s", name)
+	}
+	return nil
 }
 
 func add(list []string, s string) []string {
@@ -513,7 +586,7 @@ func (d *Desk) code(ctx context.Context, by api.Caller, r mint.Rule) (made bool,
 }
 
 // Remove takes a case away. Records and events stay, and so do templates and code rules, since records and printed codes were made by them;
-// groups and labels go. Errors: problem.NotFound; problem.Conflict while runs are open, unless force is set.
+// groups, labels and permissions go. Errors: problem.NotFound; problem.Conflict while runs are open, unless force is set.
 func (d *Desk) Remove(ctx context.Context, by api.Caller, name string, force bool) error {
 	if err := by.Need(d.cfg.Prefix, api.EnterpriseAdmin); err != nil {
 		return err
@@ -541,6 +614,14 @@ func (d *Desk) Remove(ctx context.Context, by api.Caller, name string, force boo
 		return err
 	}
 	d.refresh()
+	for _, rule := range paper.Made.Rules {
+		if d.cfg.Rules == nil {
+			break
+		}
+		if err := d.forbid(ctx, by, name, rule); err != nil {
+			return err
+		}
+	}
 	for _, role := range paper.Made.Groups {
 		g, err := id.ParseHandle(d.GroupOf(name, role))
 		if err == nil {

@@ -256,6 +256,53 @@ func (l *loading) sheet() {
 	for _, name := range slices.Sorted(maps.Keys(s.Systems)) {
 		owned(name, s.Systems[name].Party, s.Systems[name].Name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.Permissions)) {
+		x := s.Permissions[name]
+		l.name(sheetFile, line(name), name)
+		if len(x.Items) == 0 || len(x.To) == 0 {
+			l.fault(sheetFile, line(name), "%s shows nothing, or to nobody: give items and to", "%s 未写明展示的属性或对象：请给出 items 与 to", name)
+		}
+		for i, p := range append([]string{x.Party}, x.To...) {
+			if _, ok := s.Parties[p]; !ok {
+				l.fault(sheetFile, line(name), "%s speaks of the party %q, which does not exist: there are %v", "%s 提到参与方 %q，但没有该参与方：现有 %v", name, p, slices.Sorted(maps.Keys(s.Parties)))
+			} else if i > 0 && p == x.Party {
+				l.fault(sheetFile, line(name), "%s shows things of %s to %[2]s itself, which sees all of its own", "%s 将 %s 的内容展示给其自身：本企业自有标识全部可见", name, p)
+			}
+		}
+		for _, p := range x.Purposes {
+			if p == "" || len(p) > 100 {
+				l.fault(sheetFile, line(name), "%q is no purpose: a word or two, as warranty", "%q 不是用途：请写一两个词，如 warranty", p)
+			}
+		}
+	}
+}
+
+// permissions hold what parties show one another against the templates.
+func (l *loading) permissions() {
+	s := l.s
+	for _, name := range slices.Sorted(maps.Keys(s.Permissions)) {
+		x := s.Permissions[name]
+		at := lineOf(l.texts[sheetFile], name)
+		t := s.Templates[x.Template]
+		if t == nil || !slices.Contains(s.Parties[x.Party].Templates, x.Template) {
+			l.fault(sheetFile, at, "%s shows things of the template %q, which %s does not have: it has %v", "%s 展示模板 %q 的标识，但 %s 没有该模板：现有 %v", name, x.Template, x.Party, s.Parties[x.Party].Templates)
+			continue
+		}
+		for _, item := range x.Items {
+			i := slices.IndexFunc(t.Items, func(y template.Item) bool { return y.Name == item })
+			if i < 0 {
+				l.fault(sheetFile, at, "%s shows the property %q, which the template %s does not have", "%s 展示属性 %q，但模板 %s 没有该属性", name, item, x.Template)
+				continue
+			}
+			visible := t.Items[i].Visibility
+			if visible == "" {
+				visible = t.Visibility
+			}
+			if visible != template.Granted {
+				l.fault(sheetFile, at, "%s shows %s of %s, which is %q there: only what is granted can be shown to some; write visibility: granted in templates/%[3]s.yaml", "%s 展示 %[3]s 的 %[2]s，其可见性为 %[4]q：只有 granted（授权）属性可定向展示；请在 templates/%[3]s.yaml 中写 visibility: granted", name, item, x.Template, visible)
+			}
+		}
+	}
 }
 
 func (l *loading) name(file string, line int, name string) {
@@ -435,6 +482,7 @@ var shows = []string{"number", "line", "bar", "table"}
 // check looks for names that nothing is called, and for declarations that nobody installs.
 func (l *loading) check() {
 	s := l.s
+	l.permissions()
 	text := l.texts[sheetFile]
 	used := map[string]bool{}
 	for _, party := range slices.Sorted(maps.Keys(s.Parties)) {

@@ -52,6 +52,14 @@ func TestFaults(t *testing.T) {
 		"a card's picture":             {"pages/claims.yaml", "show: bar", "show: pie", `shows as "pie"`},
 		"a code rule":                  {"codes/part.yaml", "kind: serial", "kind: cereal", "codes/part.yaml"},
 		"a template's type":            {"templates/part.yaml", "type: date", "type: dete", "templates/part.yaml"},
+		"shown by nobody":              {"solution.yaml", "{party: supplier, template: part, items", "{party: suplier, template: part, items", `the party "suplier"`},
+		"shown to nobody who is there": {"solution.yaml", "to: [maker], purposes", "to: [makers], purposes", `the party "makers"`},
+		"shown to oneself":             {"solution.yaml", "to: [maker], purposes", "to: [supplier], purposes", "sees all of its own"},
+		"a kind that it does not have": {"solution.yaml", "{party: supplier, template: part, items", "{party: supplier, template: claim, items", `the template "claim", which supplier does not have`},
+		"a property that is not there": {"solution.yaml", "items: [inspection]", "items: [inspections]", `the property "inspections"`},
+		"what everybody sees":          {"solution.yaml", "items: [inspection]", "items: [lot]", "only what is granted"},
+		"no purpose":                   {"solution.yaml", "purposes: [warranty]", `purposes: [""]`, "is no purpose"},
+		"a purpose of one's own":       {"flows/fit.yaml", "of: [vehicle], owner: own}", "of: [vehicle], owner: own, purpose: warranty}", "take purpose out"},
 	} {
 		files := shipping(t, "warranty-claims")
 		changed := strings.Replace(files[x.file], x.old, x.new, 1)

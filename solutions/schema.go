@@ -85,18 +85,27 @@ func SheetSchema() []byte {
 	parties["type"], parties["minProperties"], parties["description"] = "object", 1, "Kinds of enterprises that take part (参与方)"
 	roles, systems := named(owned("What somebody is (角色)")), named(owned("What the program is (业务系统)"))
 	roles["description"], systems["description"] = "What people and programs are in it; each is a group at the enterprise (角色)", "Business systems that take messages (业务系统)"
+	shows := named(object([]string{"party", "template", "items", "to"}, m{
+		"party":    m{"type": "string", "description": "Whose records (展示方)"},
+		"template": m{"type": "string", "description": "Of which kind: a file of templates/ that the party installs (模板)"},
+		"items":    m{"type": "array", "minItems": 1, "items": m{"type": "string"}, "description": "Properties whose visibility is granted (授权属性)"},
+		"to":       m{"type": "array", "minItems": 1, "items": m{"type": "string"}, "description": "Other parties (对象)"},
+		"purposes": m{"type": []string{"array", "null"}, "items": m{"type": "string", "minLength": 1, "maxLength": 100}, "description": "What the asker must say that it is for, one of these; anything if absent (用途)"},
+	}))
+	shows["description"] = "What a party shows others of its records beside what everybody sees (权限)"
 	s := object([]string{"solution", "version", "name", "summary", "mode", "industry", "parties"}, m{
-		"solution": m{"type": "string", "pattern": plainName.String(), "maxLength": maxName, "description": "Its name: small letters, digits and dashes (名称)"},
-		"version":  m{"type": "string", "pattern": version.String(), "description": "Three numbers, as 1.0.0 (版本)"},
-		"case":     m{"type": []string{"string", "null"}, "description": "The published case that it follows (案例)"},
-		"name":     words("Its title (标题)"),
-		"summary":  words("What it is for, in a sentence or two (摘要)"),
-		"mode":     m{"enum": modes, "description": "Which of the nine modes of use (九大应用模式)"},
-		"industry": m{"type": "string", "minLength": 1, "description": "The industry (行业)"},
-		"parties":  parties,
-		"roles":    roles,
-		"systems":  systems,
-		"uses":     m{"type": []string{"object", "null"}, "description": "Constants, seen by flows as uses.NAME (常量)"},
+		"solution":    m{"type": "string", "pattern": plainName.String(), "maxLength": maxName, "description": "Its name: small letters, digits and dashes (名称)"},
+		"version":     m{"type": "string", "pattern": version.String(), "description": "Three numbers, as 1.0.0 (版本)"},
+		"case":        m{"type": []string{"string", "null"}, "description": "The published case that it follows (案例)"},
+		"name":        words("Its title (标题)"),
+		"summary":     words("What it is for, in a sentence or two (摘要)"),
+		"mode":        m{"enum": modes, "description": "Which of the nine modes of use (九大应用模式)"},
+		"industry":    m{"type": "string", "minLength": 1, "description": "The industry (行业)"},
+		"parties":     parties,
+		"roles":       roles,
+		"systems":     systems,
+		"permissions": shows,
+		"uses":        m{"type": []string{"object", "null"}, "description": "Constants, seen by flows as uses.NAME (常量)"},
 	})
 	return schema(s, "solution.yaml: an industry case (解决方案)")
 }

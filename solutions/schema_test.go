@@ -124,6 +124,13 @@ func TestSheetSchema(t *testing.T) {
 		{"no title", "name: {en: Warranty claims verified, zh: 索赔验真}\n", "", false},
 		{"a role without words", "fitter: {party: maker, name: {en: Fitter on the line, zh: 装配工}}", "fitter: {party: maker}", false},
 		{"a list that is a text", "    flows: [make-part]", "    flows: make-part", false},
+		{"shown for any purpose", ", purposes: [warranty]", "", true},
+		{"no permissions", "\npermissions:\n  inspection: {party: supplier, template: part, items: [inspection], to: [maker], purposes: [warranty]}", "", true},
+		{"empty permissions", "\npermissions:\n  inspection: {party: supplier, template: part, items: [inspection], to: [maker], purposes: [warranty]}", "\npermissions:", true},
+		{"shown to nobody", "to: [maker], ", "to: [], ", false},
+		{"a permission without items", "items: [inspection], ", "", false},
+		{"a permission's key that does not exist", "purposes: [warranty]", "purpose: warranty", false},
+		{"a purpose without words", "purposes: [warranty]", `purposes: [""]`, false},
 		{"a party that is a list", "  supplier:\n", "  other: [x]\n  supplier:\n", false},
 	} {
 		t.Run(x.what, func(t *testing.T) {

@@ -78,6 +78,15 @@ type Role struct {
 	Party string `yaml:"party" json:"party,omitempty"` // whose; every party has it when empty
 }
 
+// Permission is what one party shows others of its records beside what everybody sees: a rule of the enterprise, written when the case is installed and taken away with it.
+type Permission struct {
+	Party    string   `yaml:"party" json:"party"`                 // whose records
+	Template string   `yaml:"template" json:"template"`           // of which kind
+	Items    []string `yaml:"items" json:"items"`                 // properties whose visibility is granted (授权)
+	To       []string `yaml:"to" json:"to"`                       // parties
+	Purposes []string `yaml:"purposes" json:"purposes,omitempty"` // what the asker must say that it is for, one of these; absent: anything
+}
+
 // System is a program of an enterprise that takes messages.
 type System struct {
 	Name  Text   `yaml:"name" json:"name"`
@@ -86,17 +95,18 @@ type System struct {
 
 // Sheet is solution.yaml.
 type Sheet struct {
-	Solution string            `yaml:"solution" json:"name"`
-	Version  string            `yaml:"version" json:"version"`
-	Case     string            `yaml:"case" json:"case,omitempty"`
-	Name     Text              `yaml:"name" json:"title"`
-	Summary  Text              `yaml:"summary" json:"summary"`
-	Mode     Mode              `yaml:"mode" json:"mode"`
-	Industry string            `yaml:"industry" json:"industry"`
-	Parties  map[string]Party  `yaml:"parties" json:"parties"`
-	Roles    map[string]Role   `yaml:"roles" json:"roles"`
-	Systems  map[string]System `yaml:"systems" json:"systems,omitempty"`
-	Uses     map[string]any    `yaml:"uses" json:"uses,omitempty"`
+	Solution    string                `yaml:"solution" json:"name"`
+	Version     string                `yaml:"version" json:"version"`
+	Case        string                `yaml:"case" json:"case,omitempty"`
+	Name        Text                  `yaml:"name" json:"title"`
+	Summary     Text                  `yaml:"summary" json:"summary"`
+	Mode        Mode                  `yaml:"mode" json:"mode"`
+	Industry    string                `yaml:"industry" json:"industry"`
+	Parties     map[string]Party      `yaml:"parties" json:"parties"`
+	Roles       map[string]Role       `yaml:"roles" json:"roles"`
+	Systems     map[string]System     `yaml:"systems" json:"systems,omitempty"`
+	Permissions map[string]Permission `yaml:"permissions" json:"permissions,omitempty"`
+	Uses        map[string]any        `yaml:"uses" json:"uses,omitempty"`
 }
 
 // Indicator is one figure: SQL over the projection, with what is said about it in the comment at its head.

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -57,6 +58,12 @@ type Client struct {
 
 	Timeout time.Duration // for one request; 30 s when 0. Waiting for news has its own.
 
+	// Dial opens connections, past every proxy; nil: straight, or by the proxy that the environment names. Who asks servers that an outsider chose gives one that goes to no
+	// address where it should not.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// MaxAnswer is how long an answer may be, in bytes; 64 MiB when 0.
+	MaxAnswer int64
+
 	// Follower is the name under which a site of the same prefix follows: it tells the server that every change which it asks
 	// behind is durably here. Empty for all others.
 	Follower string
@@ -98,6 +105,9 @@ func (c *Client) start() error {
 		if c.Timeout == 0 {
 			c.Timeout = 30 * time.Second
 		}
+		if c.MaxAnswer <= 0 {
+			c.MaxAnswer = answerLimit
+		}
 		t := &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			TLSClientConfig:     c.tlsConfig(),
@@ -106,6 +116,9 @@ func (c *Client) start() error {
 			TLSHandshakeTimeout: 10 * time.Second,
 			DisableCompression:  true,
 			ForceAttemptHTTP2:   false,
+		}
+		if c.Dial != nil {
+			t.Proxy, t.DialContext = nil, c.Dial
 		}
 		c.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	})
@@ -212,10 +225,10 @@ func (c *Client) do(ctx context.Context, timeout time.Duration, method, path str
 		if err != nil {
 			return nil, nil, late(ctx, err)
 		}
-		b, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
+		b, err := io.ReadAll(io.LimitReader(resp.Body, c.MaxAnswer+1))
 		resp.Body.Close()
-		if err != nil || len(b) > answerLimit {
-			return nil, nil, late(ctx, problem.Wrap(err, problem.Unreachable, "the answer of %s broke off, or is over %d bytes", "%s 的应答中断或超过 %d 字节", c.Base, answerLimit))
+		if err != nil || int64(len(b)) > c.MaxAnswer {
+			return nil, nil, late(ctx, problem.Wrap(err, problem.Unreachable, "the answer of %s broke off, or is over %d bytes", "%s 的应答中断或超过 %d 字节", c.Base, c.MaxAnswer))
 		}
 		if c.signs() && !again && method == http.MethodGet && kinds[resp.Header.Get(headProblem)] == problem.AuthFailed {
 			// net/http sends a question again, as it was signed, when a connection breaks before the answer came. If the server

@@ -1,9 +1,10 @@
-export interface Made { templates?: string[]; codes?: string[]; groups?: string[]; labels?: string[] }
+export interface Made { templates?: string[]; codes?: string[]; groups?: string[]; labels?: string[]; rules?: string[] }
 export interface Installed { version: string; digest: string; party: string; parties?: Record<string, string>; made: Made; state: 'installing' | 'installed' | 'removing'; at: string; by?: string }
 export interface View { name: string; version: string; case?: string; title: string; summary: string; mode: string; industry: string; parties: Record<string, string>; installed?: Installed; newer?: boolean }
 export interface Titled { name: string; title: string }
 export interface Brings { templates?: string[]; codes?: string[]; flows?: Titled[]; indicators?: Titled[]; pages?: Titled[] }
-export interface Detail extends View { readme?: string; roles: { name: string; title: string; party?: string; group?: string }[]; brings: Record<string, Brings> }
+export interface Show { name: string; party: string; template: string; items: Titled[]; to: string[]; purposes?: string[]; rule?: string }
+export interface Detail extends View { shows?: Show[]; readme?: string; roles: { name: string; title: string; party?: string; group?: string }[]; brings: Record<string, Brings> }
 
 /** What stands in front of the files of a folder that somebody picked: `mine/solution.yaml` → `solution.yaml`. */
 export function inFolder(path: string): string {
