@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -138,4 +139,22 @@ func init() {
 		}
 		return p
 	}
+}
+
+// Told is the error that another node's answer tells of; nil when the answer is no problem document.
+func Told(answer []byte) error {
+	var p Problem
+	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
+		return nil
+	}
+	for _, d := range p.Errors {
+		p.Detail += "; " + strings.TrimPrefix(d.Location+": "+d.Message, ": ")
+	}
+	kind := problem.Internal
+	for k := problem.Internal; k <= problem.Canceled; k++ {
+		if k.String() == p.Kind {
+			kind = k
+		}
+	}
+	return &problem.Error{Kind: kind, EN: p.Detail, ZH: p.Detail}
 }

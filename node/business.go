@@ -15,7 +15,6 @@ import (
 	"github.com/fujie-id/fujie/indicator"
 	"github.com/fujie-id/fujie/label"
 	"github.com/fujie-id/fujie/mint"
-	"github.com/fujie-id/fujie/partner"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/solutions"
@@ -39,7 +38,6 @@ type business struct {
 	projection *indicator.Projection
 	labels     *label.Desk
 	codes      codeStock
-	partners   *partner.Desk // nil without a root to ask
 }
 
 // openBusiness opens it, on a node that keeps events.
@@ -50,16 +48,6 @@ func (n *Node) openBusiness(ctx context.Context) error {
 	b := &business{}
 	b.codes.take = n.in.mint.Take
 	var err error
-	if n.recursor != nil {
-		b.partners, err = partner.New(partner.Config{Resolver: n.recursor, User: PrefixKeyRef(n.cfg.Prefix), Key: n.prefixKey, Dial: n.dialStranger, Now: n.now,
-			Find: func(ctx context.Context, r record.Resolver, v id.ID) ([]record.Endpoint, error) {
-				return n.client.Find(ctx, r, v, false)
-			}})
-		if err != nil {
-			return err
-		}
-		n.closes = append(n.closes, func() error { b.partners.Close(); return nil })
-	}
 	dsn := n.cfg.Business.Tables
 	if dsn == "" {
 		dsn = filepath.Join(n.cfg.Data, "indicators.sqlite")
@@ -152,12 +140,12 @@ func (n *Node) foundFor(ctx context.Context, _ api.Caller, code, purpose string)
 		if n.recursor == nil {
 			return f, problem.New(problem.Unsupported, "%s is another enterprise's, and this node has no hints to look it up by", "%s 属于其他企业，本节点没有根提示，无法查询", v)
 		}
-		if q := (record.Query{ID: v, PublicOnly: true}); purpose == "" {
+		if q := (record.Query{ID: v, PublicOnly: true}); purpose == "" || n.partners == nil {
 			a, err = n.recursor.Resolve(ctx, q)
 		} else {
 			q.Purpose = purpose
 			var named error
-			a, named, err = n.business.partners.Resolve(ctx, q)
+			a, named, err = n.partners.Resolve(ctx, q)
 			if f.Shown = shown(named); named != nil {
 				n.log.Info("a partner did not answer a flow by name", "id", v.String(), "purpose", purpose, "err", named)
 			}
@@ -179,18 +167,6 @@ func (n *Node) foundFor(ctx context.Context, _ api.Caller, code, purpose string)
 		}
 	}
 	return f, nil
-}
-
-// shown is what became of a question in this enterprise's own name.
-func shown(err error) flow.Shown {
-	if err == nil {
-		return flow.ShownAnswered
-	}
-	switch problem.KindOf(err) {
-	case problem.AuthFailed, problem.NeedAuth, problem.Forbidden:
-		return flow.ShownRefused
-	}
-	return flow.ShownSilent
 }
 
 // newest are the newest events that name a thing.

@@ -118,6 +118,9 @@ func (n *Node) openInstitution(ctx context.Context) (err error) {
 	if err := n.openTracing(ctx); err != nil {
 		return err
 	}
+	if err := n.openPartners(); err != nil {
+		return err
+	}
 	if err := n.openBusiness(ctx); err != nil {
 		return err
 	}

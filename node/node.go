@@ -18,6 +18,7 @@ import (
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/mirror"
 	"github.com/fujie-id/fujie/mirror/site"
+	"github.com/fujie-id/fujie/partner"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
 	"github.com/fujie-id/fujie/recursor"
@@ -59,8 +60,9 @@ type Node struct {
 	accessLog *ledger.Log
 	changeLog *ledger.Log // nil where there is no ledger
 	witness   *ledger.Cosigner
-	spans     *spans    // nil: no traces are sent
-	business  *business // nil: no solutions run here
+	spans     *spans        // nil: no traces are sent
+	business  *business     // nil: no solutions run here
+	partners  *partner.Desk // nil: other enterprises are not asked by name
 	keys      keyring
 
 	irpAddr, tlsAddr, httpAddr netip.AddrPort

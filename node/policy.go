@@ -20,7 +20,7 @@ func (n *Node) newPolicy() (err error) {
 	if n.cfg.Plain {
 		return nil
 	}
-	n.policy, err = policy.New(policy.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Store: n.store, Groups: &n.keys, Classes: classes{n},
+	n.policy, err = policy.New(policy.Config{Prefix: n.cfg.Prefix, Hosted: n.hosted, Store: n.store, Groups: &n.keys, Classes: classes{n}, Elsewhere: n.carry,
 		Changed: func(prefix string) { n.registry.Forget(prefix) }, Now: n.now, Log: n.log})
 	return err
 }

@@ -44,7 +44,13 @@ func (s *staff) Resolve(ctx context.Context, q record.Query) (record.Answer, err
 	}
 	referral := q.NoReferral
 	a, err := s.desk.Resolve(ctx, q)
-	if problem.Is(err, problem.NotHere) && !referral {
+	if !problem.Is(err, problem.NotHere) {
+		return a, err
+	}
+	if a, done, err := s.asPartner(ctx, q); done || err != nil {
+		return a, err
+	}
+	if !referral {
 		return s.doors.resolver.Resolve(ctx, q)
 	}
 	return a, err

@@ -114,9 +114,39 @@ func (d *Desk) Resolve(ctx context.Context, q record.Query) (a record.Answer, na
 	return a, nil, nil
 }
 
+// Exchange makes one request of the interface of whoever keeps prefix, in this enterprise's name, and returns the status and the body of the answer. Errors: problem.Unreachable,
+// problem.Bogus when its delegation is not signed or somebody else answers in its place.
+func (d *Desk) Exchange(ctx context.Context, prefix, method, path string, body []byte) (status int, answer []byte, err error) {
+	v, err := id.ParseHandle(prefix + "/x") // its delegation decides, not the name
+	if err != nil {
+		return 0, nil, err
+	}
+	err = d.each(ctx, v, func(ctx context.Context, c *web.Client) error {
+		status, answer, err = c.Exchange(ctx, method, path, body)
+		return err
+	})
+	return status, answer, err
+}
+
 // ask puts the question to the owner's own server.
-func (d *Desk) ask(ctx context.Context, q record.Query) (record.Answer, error) {
-	owner := q.ID.Prefix()
+func (d *Desk) ask(ctx context.Context, q record.Query) (a record.Answer, err error) {
+	q.By, q.PublicOnly, q.NoReferral = record.Identity{}, false, true
+	err = d.each(ctx, q.ID, func(ctx context.Context, c *web.Client) (err error) {
+		a, err = c.Resolve(ctx, q)
+		if a.Referral != nil && err == nil {
+			err = problem.New(problem.Unreachable, "%s says that another server answers for %s", "%s 称 %s 由其他服务器应答", c.Base, q.ID)
+		}
+		return err
+	})
+	if problem.Is(err, problem.NotFound) || problem.Is(err, problem.NoValues) {
+		return record.Answer{}, nil // an answer: there is nothing for this enterprise
+	}
+	return a, err
+}
+
+// each puts a question to the servers of v's owner until one answers, if with a refusal.
+func (d *Desk) each(ctx context.Context, v id.ID, ask func(context.Context, *web.Client) error) error {
+	owner := v.Prefix()
 	silence := func(err error) error {
 		return problem.Wrap(err, problem.Unreachable, "the node of %s does not answer this enterprise; what anybody may see is known without it", "%s 的节点未应答本企业；公开内容不受影响", owner)
 	}
@@ -124,13 +154,13 @@ func (d *Desk) ask(ctx context.Context, q record.Query) (record.Answer, error) {
 	until := d.silent[owner]
 	d.mu.Unlock()
 	if d.cfg.Now().Before(until) {
-		return record.Answer{}, silence(nil)
+		return silence(nil)
 	}
 	limited, done := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer done()
-	es, err := d.cfg.Find(limited, signed{d.cfg.Resolver}, q.ID)
-	if problem.Is(err, problem.Bogus) {
-		return record.Answer{}, err
+	es, err := d.cfg.Find(limited, signed{d.cfg.Resolver}, v)
+	if problem.Is(err, problem.Bogus) || problem.Is(err, problem.NotFound) {
+		return err
 	}
 	type server struct{ address, pin string }
 	var servers []server
@@ -140,25 +170,21 @@ func (d *Desk) ask(ctx context.Context, q record.Query) (record.Answer, error) {
 			servers = append(servers, server{es[i].Addr.String(), k.Fingerprint()})
 		}
 	}
-	q.By, q.PublicOnly, q.NoReferral = record.Identity{}, false, true
 	for i, e := range servers {
-		var a record.Answer
 		// One that hangs leaves the next its share of the time.
 		left, done := context.WithTimeout(limited, d.cfg.Timeout/time.Duration(len(servers)-i))
-		a, err = d.client(e.address, e.pin).Resolve(left, q)
+		err = ask(left, d.client(e.address, e.pin))
 		done()
-		if a.Referral != nil && err == nil {
-			err = problem.New(problem.Unreachable, "%s says that another server answers for %s", "%s 称 %s 由其他服务器应答", e.address, q.ID)
-		}
-		switch {
-		case problem.Is(err, problem.NotFound), problem.Is(err, problem.NoValues):
-			return record.Answer{}, nil // an answer: there is nothing for this enterprise
-		case problem.Is(err, problem.Unreachable), problem.Is(err, problem.Bogus), problem.Is(err, problem.Busy), problem.Is(err, problem.Canceled):
+		switch problem.KindOf(err) {
+		case problem.Unreachable, problem.Bogus, problem.Busy, problem.Canceled:
 			continue // the next site of the owner may do better
 		}
-		return a, err
+		return err
 	}
-	if ctx.Err() == nil && !problem.Is(err, problem.Bogus) {
+	if problem.Is(err, problem.Bogus) {
+		return err
+	}
+	if ctx.Err() == nil {
 		d.mu.Lock()
 		if len(d.silent) >= maxSilent {
 			clear(d.silent)
@@ -166,10 +192,7 @@ func (d *Desk) ask(ctx context.Context, q record.Query) (record.Answer, error) {
 		d.silent[owner] = d.cfg.Now().Add(silentFor)
 		d.mu.Unlock()
 	}
-	if problem.Is(err, problem.Bogus) {
-		return record.Answer{}, err
-	}
-	return record.Answer{}, silence(err)
+	return silence(err)
 }
 
 // client is the connections to one server, whose key is known.

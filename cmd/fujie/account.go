@@ -213,20 +213,10 @@ func (w *answerWriter) Write(b []byte) (int, error) { return w.body.Write(b) }
 
 // refusal is the error that an answer is.
 func refusal(status int, answer []byte) error {
-	var p api.Problem
-	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
-		return problem.New(problem.Unreachable, "the node answers %d: is this a node with accounts, of this version?", "节点应答 %d：请确认它是提供账户的本版本节点", status)
+	if err := api.Told(answer); err != nil {
+		return err
 	}
-	for _, d := range p.Errors {
-		p.Detail += "; " + strings.TrimPrefix(d.Location+": "+d.Message, ": ")
-	}
-	kind := problem.Internal
-	for k := problem.Internal; k <= problem.Canceled; k++ {
-		if k.String() == p.Kind {
-			kind = k
-		}
-	}
-	return &problem.Error{Kind: kind, EN: p.Detail, ZH: p.Detail}
+	return problem.New(problem.Unreachable, "the node answers %d: is this a node with accounts, of this version?", "节点应答 %d：请确认它是提供账户的本版本节点", status)
 }
 
 // parts takes an account's identifier apart: 88.118.1001/User_li or 88.118.1001/li.

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -408,9 +410,30 @@ func (p *Policy) grantOperations(to *api.API) {
 		})
 }
 
+const requestsPath = "/api/access-requests"
+
+// RequestName names a request.
+type RequestName struct {
+	Prefix  string `path:"prefix" maxLength:"255"`
+	Request string `path:"request" maxLength:"64"`
+}
+
+func (r *RequestName) path(more string) string {
+	return requestsPath + "/" + url.PathEscape(r.Prefix) + "/" + url.PathEscape(r.Request) + more
+}
+
+// elsewhere reports whether the requests about a prefix are kept by another enterprise's node, which can be asked.
+func (p *Policy) elsewhere(ctx context.Context, prefix string) bool {
+	if p.cfg.Elsewhere == nil {
+		return false
+	}
+	_, err := p.place(ctx, prefix)
+	return problem.Is(err, problem.NotHere)
+}
+
 func (p *Policy) requestOperations(to *api.API) {
 	api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/access-requests", Summary: "Ask for access (申请访问)", Tags: []string{tagRules}, DefaultStatus: http.StatusCreated,
-		Description: "To one identifier, or to a template's records, of a prefix that this node keeps. It is taken whether there is such a record or not; what becomes of it is told by notices."},
+		Description: "To one identifier, or to a template's records. For what another enterprise keeps, this node asks that one's in the name of this enterprise, on behalf of its people and programs. It is taken whether there is such a record or not; what becomes of it is told by notices."},
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Target  Target     `json:"target"`
@@ -421,6 +444,10 @@ func (p *Policy) requestOperations(to *api.API) {
 			}
 		}) (*api.Body[RequestView], error) {
 			c := api.From(ctx)
+			if owner, _, err := in.Body.Target.owner(); err == nil && p.elsewhere(ctx, owner) {
+				out := &api.Body[RequestView]{}
+				return out, p.cfg.Elsewhere(ctx, c, owner, http.MethodPost, requestsPath, in.Body, &out.Body)
+			}
 			v, r, err := p.Ask(ctx, c.Identity, Request{Target: in.Body.Target, Actions: in.Body.Actions, Purpose: in.Body.Purpose, Text: in.Body.Text, Until: in.Body.Until})
 			if err != nil {
 				return nil, err
@@ -428,7 +455,7 @@ func (p *Policy) requestOperations(to *api.API) {
 			return &api.Body[RequestView]{Body: view(c, v, r)}, nil
 		})
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/access-requests", Summary: "List requests for access", Tags: []string{tagRules},
-		Description: "To the records of a prefix: all for its administrators and auditors, their own for others."},
+		Description: "To the records of a prefix: all for its administrators and auditors, their own for others. For the prefix of another enterprise: what this one asked of it."},
 		func(ctx context.Context, in *struct {
 			api.PageInput
 			Prefix string `query:"prefix" required:"true" maxLength:"255"`
@@ -439,6 +466,15 @@ func (p *Policy) requestOperations(to *api.API) {
 			c := api.From(ctx)
 			if c.IsAnonymous() {
 				return out, nil
+			}
+			if p.elsewhere(ctx, in.Prefix) {
+				q := url.Values{"prefix": {in.Prefix}, "after": {in.After}, "limit": {strconv.Itoa(in.Limit)}, "state": {string(in.State)}}
+				maps.DeleteFunc(q, func(_ string, v []string) bool { return v[0] == "" })
+				err := p.cfg.Elsewhere(ctx, c, in.Prefix, http.MethodGet, requestsPath+"?"+q.Encode(), nil, &out.Body)
+				if problem.Is(err, problem.NotHere) {
+					err = nil // not one of ours: there is nothing for them
+				}
+				return out, err
 			}
 			x, err := p.place(ctx, in.Prefix)
 			if err != nil {
@@ -454,11 +490,7 @@ func (p *Policy) requestOperations(to *api.API) {
 			out.Body.Next = next
 			return out, nil
 		})
-	type One struct {
-		Prefix  string `path:"prefix" maxLength:"255"`
-		Request string `path:"request" maxLength:"64"`
-	}
-	find := func(ctx context.Context, in *One) (id.ID, Request, error) {
+	find := func(ctx context.Context, in *RequestName) (id.ID, Request, error) {
 		v, err := id.ParseHandle(in.Prefix + "/" + requestName + in.Request)
 		if err != nil {
 			return v, Request{}, absent(in.Request)
@@ -474,7 +506,12 @@ func (p *Policy) requestOperations(to *api.API) {
 		return v, r, nil
 	}
 	api.Do(to, huma.Operation{Method: http.MethodGet, Path: "/api/access-requests/{prefix}/{request}", Summary: "Show a request for access", Tags: []string{tagRules}},
-		func(ctx context.Context, in *One) (*api.Tagged[RequestView], error) {
+		func(ctx context.Context, in *RequestName) (*api.Tagged[RequestView], error) {
+			if p.elsewhere(ctx, in.Prefix) {
+				var out RequestView
+				err := p.cfg.Elsewhere(ctx, api.From(ctx), in.Prefix, http.MethodGet, in.path(""), nil, &out)
+				return api.Tag(out), err
+			}
 			v, r, err := find(ctx, in)
 			if err != nil {
 				return nil, err
@@ -484,17 +521,21 @@ func (p *Policy) requestOperations(to *api.API) {
 	decide := func(verb, summary string, f func(ctx context.Context, c api.Caller, v id.ID, terms Grant, reason string) (Request, error), asker bool) {
 		api.Do(to, huma.Operation{Method: http.MethodPost, Path: "/api/access-requests/{prefix}/{request}/" + verb, Summary: summary, Tags: []string{tagRules}},
 			func(ctx context.Context, in *struct {
-				One
+				RequestName
 				Body struct {
 					Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Told to the asker"`
 					Terms  *Terms `json:"terms,omitempty" doc:"On what terms it is granted; absent: as asked for"`
 				}
 			}) (*api.Body[RequestView], error) {
-				v, r, err := find(ctx, &in.One)
+				c := api.From(ctx)
+				if asker && p.elsewhere(ctx, in.Prefix) {
+					out := &api.Body[RequestView]{}
+					return out, p.cfg.Elsewhere(ctx, c, in.Prefix, http.MethodPost, in.path("/"+verb), in.Body, &out.Body)
+				}
+				v, r, err := find(ctx, &in.RequestName)
 				if err != nil {
 					return nil, err
 				}
-				c := api.From(ctx)
 				if asker && !mine(c, r.Asker) {
 					return nil, absent(in.Request)
 				}

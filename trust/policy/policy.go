@@ -24,6 +24,7 @@ import (
 
 	cryptorand "crypto/rand"
 
+	"github.com/fujie-id/fujie/api"
 	"github.com/fujie-id/fujie/id"
 	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/problem"
@@ -84,6 +85,9 @@ type Config struct {
 	// only those kept here.
 	Groups  record.Resolver
 	Classes Classes
+	// Elsewhere carries a question about requests for access to the node of another enterprise, in this enterprise's name, for one who may speak in it: problem.NotHere for others.
+	// The answer is read into out; the error is that node's. Nil: nothing is carried, and requests are made to what is kept here only.
+	Elsewhere func(ctx context.Context, c api.Caller, prefix, method, path string, in, out any) error
 	// Changed hears of a prefix whose rules changed: its ready answers are to be forgotten. "" means all.
 	Changed func(prefix string)
 	Zone    *time.Location // of the hours that conditions speak of; UTC+8 if nil

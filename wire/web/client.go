@@ -186,6 +186,9 @@ func (c *Client) send(ctx context.Context, method, path string, head http.Header
 	if c.Purpose != "" && r.Header.Get(headPurpose) == "" {
 		r.Header.Set(headPurpose, url.PathEscape(c.Purpose))
 	}
+	if tag, ok := ctx.Value(languageOf{}).(string); ok {
+		r.Header.Set("Accept-Language", tag)
+	}
 	// The trace that the question belongs to, if it belongs to one, goes on at the other node.
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	if c.signs() {

@@ -27,6 +27,14 @@ func (c *Client) Exchange(ctx context.Context, method, path string, body []byte)
 	return resp.StatusCode, answer, nil
 }
 
+// languageOf is where a context has the language that answers are wanted in.
+type languageOf struct{}
+
+// InLanguage makes requests ask for answers in a person's language, as Accept-Language says it: zh, en.
+func InLanguage(ctx context.Context, tag string) context.Context {
+	return context.WithValue(ctx, languageOf{}, tag)
+}
+
 // Download asks for something long, as a backup, and returns it as it comes; the caller closes it. A body that breaks off
 // ends in an error other than io.EOF. Errors: those of Exchange, and what the server refuses with.
 func (c *Client) Download(ctx context.Context, path string) (io.ReadCloser, error) {
