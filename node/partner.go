@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/fujie-id/fujie/api"
 	"github.com/fujie-id/fujie/flow"
 	"github.com/fujie-id/fujie/id"
+	"github.com/fujie-id/fujie/id/handle"
 	"github.com/fujie-id/fujie/partner"
 	"github.com/fujie-id/fujie/problem"
 	"github.com/fujie-id/fujie/record"
@@ -70,32 +72,44 @@ func (n *Node) carry(ctx context.Context, c api.Caller, prefix, method, path str
 	return nil
 }
 
-// asPartner answers one of this enterprise's people or programs about another enterprise's thing: with what anybody may see, and what the owner shows this enterprise for the purpose
-// that they say. done is false when that is not asked for, or not theirs to ask.
-func (s *staff) asPartner(ctx context.Context, q record.Query) (a record.Answer, done bool, err error) {
+// abroad answers those who have a role here about other enterprises' things: with what anybody may see and, where they say a purpose, what the owner shows this enterprise for it.
+// Strangers are told where to ask instead: a node that looked everything up for everybody would be misused. done is false when the question is not one for this.
+func (s *staff) abroad(ctx context.Context, q record.Query) (a record.Answer, done bool, err error) {
 	n := s.n
-	if q.Purpose == "" || q.PublicOnly || n.partners == nil {
+	if n.recursor == nil || q.ID.IsPrefix() || handle.Equal(q.ID.Prefix(), id.Root.Prefix()) || q.NoReferral && q.Purpose == "" {
 		return a, false, nil
 	}
 	c, err := n.in.accounts.Caller(ctx, q.By)
 	if err != nil {
 		return a, false, err
 	}
-	if !c.Has(n.cfg.Prefix, speaks...) {
+	if q.Purpose != "" && n.partners != nil && c.Has(n.cfg.Prefix, speaks...) {
+		a, err = n.byName(ctx, q)
+		return a, true, err
+	}
+	ours := slices.ContainsFunc(c.Roles, func(r api.Role) bool { return handle.Equal(r.Prefix, n.cfg.Prefix) || n.registry.Homed(r.Prefix) })
+	if q.NoReferral || !ours {
 		return a, false, nil
 	}
+	q.By, q.Purpose, q.PublicOnly = record.Identity{}, "", true
+	a, err = n.recursor.Resolve(ctx, q)
+	return a, true, err
+}
+
+// byName asks the owner in this enterprise's name, beside what anybody may see.
+func (n *Node) byName(ctx context.Context, q record.Query) (record.Answer, error) {
 	began := n.now()
 	a, named, err := n.partners.Resolve(ctx, q)
-	outcome := fmt.Sprintf("asked in the name of %s, for %s", n.cfg.Prefix, q.Purpose)
-	if named != nil {
-		outcome += ": " + problem.Say(named, problem.English)
-	}
 	if q.Trace {
+		outcome := fmt.Sprintf("asked in the name of %s, for %s", n.cfg.Prefix, q.Purpose)
+		if named != nil {
+			outcome += ": " + problem.Say(named, problem.English)
+		}
 		a.Path = append(a.Path, record.Step{Took: n.now().Sub(began), Asked: q.ID.Prefix(), Name: q.ID.String(), Outcome: outcome, Trust: a.Trust})
 	}
 	// The owner's trail says which enterprise looked; who of its people did is for its own.
 	n.log.Info("another enterprise was asked by name", "id", q.ID.String(), "who", q.By.Ref.String(), "purpose", q.Purpose, "err", named)
-	return a, true, err
+	return a, err
 }
 
 // shown is what became of a question in this enterprise's own name.

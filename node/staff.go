@@ -47,7 +47,8 @@ func (s *staff) Resolve(ctx context.Context, q record.Query) (record.Answer, err
 	if !problem.Is(err, problem.NotHere) {
 		return a, err
 	}
-	if a, done, err := s.asPartner(ctx, q); done || err != nil {
+	q.NoReferral = referral
+	if a, done, err := s.abroad(ctx, q); done || err != nil {
 		return a, err
 	}
 	if !referral {

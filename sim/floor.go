@@ -427,7 +427,8 @@ func (f *Floor) claims(ctx context.Context, count int) error {
 			return err
 		}
 		part := parts[0]
-		if _, err := supplier.scan(ctx, scan{ID: "m" + part, Flow: solution + "/make-part", Code: part, Form: map[string]any{"partNumber": "BRG-6204", "name": "轮毂轴承 Hub bearing", "lot": "L2611"}}); err != nil {
+		inspection := []string{"passed", "passed", "conceded"}[f.Rand.IntN(3)]
+		if _, err := supplier.scan(ctx, scan{ID: "m" + part, Flow: solution + "/make-part", Code: part, Form: map[string]any{"partNumber": "BRG-6204", "name": "轮毂轴承 Hub bearing", "lot": "L2611", "inspection": inspection}}); err != nil {
 			return err
 		}
 		serial := part[strings.IndexByte(part, '/')+1:]
@@ -466,6 +467,14 @@ func (f *Floor) claims(ctx context.Context, count int) error {
 		}
 		if want == "passed" {
 			passed++
+			// Only the supplier's node knows how the part passed its inspection, and tells the maker alone.
+			bearer := maker.prefix
+			if inspection == "conceded" {
+				bearer = supplier.prefix
+			}
+			if !strings.HasSuffix(a.Say, bearer) && !strings.Contains(a.Say, " "+bearer+" ") {
+				return problem.New(problem.Internal, "the claim for %s, which is %s, is not borne by %s: %s", "%s（%s）的索赔费用未由 %s 承担：%s", part, inspection, bearer, a.Say)
+			}
 			if err := settlement[0].once(ctx, part); err != nil {
 				return err
 			}

@@ -97,10 +97,10 @@ async function walk(area, j, lang, theme) {
   try {
     if (j.user) await login(page, base, j.user)
     // Somebody else, with a browser of their own; logged in when they have a name here.
-    const somebody = async (user) => {
+    const somebody = async (user, where = base) => {
       const p = await (await fresh()).newPage()
       p.setDefaultTimeout(15_000)
-      if (user) await login(p, base, user)
+      if (user) await login(p, where, user)
       return p
     }
     await j.run({ page, context, browser, base, somebody, at, country, lang, theme, shot, expect, camera, api: api(at, country), go: (p) => page.goto(base + '#' + p), errors })

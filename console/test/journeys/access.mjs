@@ -1,6 +1,8 @@
 // An administrator invites a user, who sets a password by the invitation; grants data to a partner and takes it back; answers a request; reads who looked.
 const fresh = (s) => s + Math.floor(Math.random() * 1e9).toString(36)
 
+import { api as apiOf } from '../tools.mjs'
+
 export default [
   {
     name: 'people', node: 'food-dairy', user: 'admin',
@@ -100,6 +102,61 @@ export default [
       await shot('granted')
       const x = (await api.must('GET', '/api/access-requests?limit=1000&prefix=' + at.prefix)).items.find((r) => r.target.id === id)
       expect.equal(x.state, 'granted', 'state')
+    },
+  },
+  {
+    // Another enterprise's data: asked for, granted and seen, each at one's own node.
+    name: 'elsewhere', node: 'food-dairy', user: 'admin',
+    async run({ page, somebody, country, go, shot, expect, at }) {
+      const owner = country.nodes.find((n) => n.name === 'cable-optical')
+      const theirs = apiOf(owner, country)
+      const id = owner.prefix + '/' + fresh('P').toUpperCase()
+      await theirs.must('PUT', '/api/handles/' + id, { values: [{ index: 2000, type: 'model', data: 'GYTA-24' }, { index: 2001, type: 'cost', data: 'cost-is-31', permissions: '1100' }] })
+      await go('/records/' + id)
+      await expect.visible(page.getByText('GYTA-24').first())
+      expect.ok(!(await page.locator('main').innerText()).includes('cost-is-31'), 'what nobody granted')
+      await page.locator('#record-purpose').fill('warranty')
+      await page.locator('form.bar button[type=submit]').click()
+      await expect.visible(page.locator('form.bar .hint'))
+      await page.waitForFunction(() => /in the name of/.test(document.querySelector('main').textContent))
+      expect.ok(!(await page.locator('main').innerText()).includes('cost-is-31'), 'what nobody granted, asked for by name')
+
+      await go('/access/requests/new?id=' + id)
+      await page.locator('#items').fill('cost')
+      await page.locator('#purpose').fill('warranty')
+      await shot('ask')
+      await page.locator('form button[type=submit]').click()
+      await expect.visible(page.locator('.card[role=status]'))
+      await page.locator('.card[role=status] a').click()
+      const row = page.locator('tbody tr', { hasText: id })
+      await expect.visible(row.getByText(/待处理|Open/))
+      await expect.visible(row.getByRole('button', { name: /^(撤回|Withdraw)$/ }))
+      expect.equal(await row.getByRole('button', { name: /^(同意|Grant)$/ }).count(), 0, 'one does not grant what is another’s')
+
+      const boss = await somebody('admin', owner.https + '/console/')
+      await boss.goto(owner.https + '/console/#/access/requests')
+      await boss.locator('#state').selectOption('open')
+      const asked = boss.locator('tbody tr', { hasText: id })
+      await expect.visible(asked.getByText('0.NA/' + at.prefix))
+      await asked.getByRole('button', { name: /^(同意|Grant)$/ }).click()
+      await boss.locator('#reason').fill('可以')
+      await boss.locator('.el-dialog button[type=submit]').click()
+      await boss.locator('#state').selectOption('granted')
+      await expect.visible(asked.getByText(/已同意|Granted/))
+
+      await page.reload()
+      await expect.visible(row.getByText(/已同意|Granted/))
+      await shot('granted')
+      await page.locator('#of').fill('nobody')
+      await page.locator('#of').press('Enter')
+      await expect.visible(page.locator('.bar .bad'))
+      await go('/records/' + id)
+      await page.locator('#record-purpose').fill('warranty')
+      await page.locator('form.bar button[type=submit]').click()
+      await expect.visible(page.getByText('cost-is-31').first())
+      await shot('seen')
+      const trail = (await theirs.must('GET', '/api/audit?prefix=' + owner.prefix + '&id=' + encodeURIComponent(id))).items
+      expect.ok(trail.some((x) => x.who.toLowerCase() === '300:0.na/' + at.prefix && x.purpose === 'warranty'), 'the owner reads who looked')
     },
   },
   {
